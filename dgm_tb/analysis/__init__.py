@@ -1,0 +1,1 @@
+"""Arithmetic on arrays that answers what a person wants to see: no files, clocks or threads."""

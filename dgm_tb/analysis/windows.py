@@ -1,0 +1,120 @@
+"""The snapshots around a focus, and how unusual the jump into the focus is."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: A median absolute deviation times this is the standard deviation of a normal distribution.
+MAD_TO_STD: Final = 1.4826
+#: Fewer earlier jumps than this say nothing about what is usual.
+FEWEST_JUMPS: Final = 3
+#: A change below this share of a row's own size is never unusual: it keeps rows at rest from scoring infinity. It lies
+#: above the rounding of a float32 mean over a batch (1e-6) and below the noise of live weights (1e-3 a snapshot).
+STILLNESS: Final = 1e-4
+
+
+def position(steps: NDArray[np.int64], focus: int) -> int:
+    """Where the nearest snapshot at or before step ``focus`` stands in the ascending ``steps``; 0 if there is none."""
+    return max(int(np.searchsorted(steps, focus, side="right")) - 1, 0)
+
+
+def window(steps: NDArray[np.int64], focus: int, size: int) -> slice:
+    """The positions of up to ``size`` snapshots on each side of the focus, cut at the ends of ``steps``."""
+    centre = position(steps, focus)
+    return slice(max(centre - size, 0), min(centre + size + 1, len(steps)))
+
+
+def jump_scores(
+    series: NDArray[np.floating], focus: int, recorded: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
+    """How unusual each row's jump into column ``focus`` is: robust z-scores ``(rows,)`` of its |Δ|.
+
+    ``series`` is ``(rows, snapshots)``. A row's |Δ| is taken from one finite value to the next and compared with its
+    own earlier ones, by their median and median absolute deviation: layers of different size compare, and what comes
+    after the focus changes nothing. +inf where a finite row is not finite at the focus; NaN where nothing can be said:
+    after fewer than `FEWEST_JUMPS` jumps, or where the row was never finite before or already was not in its snapshot
+    before. ``recorded`` (like ``series``) is False where a row has no value at all: such a snapshot is passed over, and
+    at the focus it gives NaN.
+    """
+    before = np.asarray(series, np.float64)[:, : focus + 1]
+    jumps = _jumps(before)
+    earlier = jumps[:, :-1]
+    usual, spread = _median(earlier, 1), MAD_TO_STD * _median(np.abs(earlier - _median(earlier, 1)[:, None]), 1)
+    scores = _z(jumps[:, -1], usual, spread, _size(before))
+    scores[np.isfinite(earlier).sum(axis=1) < FEWEST_JUMPS] = np.nan
+    return _broken(scores, before, recorded)
+
+
+def unit_scores(
+    series: NDArray[np.floating], focus: int, recorded: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
+    """How unusual each unit's jump into column ``focus`` is among all units of its layer: robust z-scores ``(units,)``.
+
+    Like `jump_scores` of ``(units, snapshots)``, but |Δ| is compared with that of the other units into the same focus:
+    a jump that the whole layer makes is no unit's own.
+    """
+    before = np.asarray(series, np.float64)[:, : focus + 1]
+    jumps = _jumps(before)[:, -1]
+    usual = _median(jumps, 0)
+    scores = _z(jumps, usual, MAD_TO_STD * _median(np.abs(jumps - usual), 0), _median(_size(before), 0))
+    return _broken(scores, before, recorded)
+
+
+def _jumps(series: NDArray[np.float64]) -> NDArray[np.float64]:
+    """|Δ| from the last finite value before, like ``series``; NaN where there is none or the value is not finite."""
+    finite = np.isfinite(series)
+    last = np.maximum.accumulate(np.where(finite, np.arange(series.shape[1]), 0), axis=1)
+    filled = np.where(finite, series, np.nan)
+    filled = np.take_along_axis(filled, last, axis=1)
+    jumps = np.full(series.shape, np.nan)
+    jumps[:, 1:] = np.abs(np.where(finite[:, 1:], series[:, 1:], np.nan) - filled[:, :-1])
+    return jumps
+
+
+def _size(before: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A row's own size: its usual |value| before the focus, or its greatest up to the focus where that is zero."""
+    values = np.where(np.isfinite(before), np.abs(before), np.nan)
+    size = _median(values[:, :-1], 1)
+    return np.where(size > 0, size, np.nan_to_num(values).max(axis=1))
+
+
+def _z(
+    jump: NDArray[np.float64], usual: NDArray[np.float64], spread: NDArray[np.float64], size: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        z = (jump - usual) / (spread + STILLNESS * size)
+    # 0 / 0: at rest at zero.
+    return np.where(jump == usual, 0.0, z)
+
+
+def _broken(
+    scores: NDArray[np.float64], before: NDArray[np.float64], recorded: NDArray[np.bool_] | None
+) -> NDArray[np.float64]:
+    """``scores``; +inf where a finite row broke at the focus, NaN where it had broken before or is absent."""
+    seen = np.ones(before.shape, np.bool_) if recorded is None else recorded[:, : before.shape[1]]
+    finite = np.isfinite(before)
+    previous = np.maximum.accumulate(np.where(seen[:, :-1], np.arange(before.shape[1] - 1), -1), axis=1)[:, -1:]
+    was_finite = (
+        (previous >= 0) & np.take_along_axis(finite, np.maximum(previous, 0), axis=1)
+        if previous.size
+        else np.zeros((len(before), 1), np.bool_)
+    )
+    broke = seen[:, -1] & ~finite[:, -1]
+    scores = np.where(broke, np.where(was_finite[:, 0], np.inf, np.nan), scores)
+    return np.where(seen[:, -1], scores, np.nan)
+
+
+def _median(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """The median of what is not NaN; NaN, without a warning, where nothing is."""
+    ordered = np.sort(values, axis=axis)  # NaN last
+    count = np.atleast_1d((~np.isnan(values)).sum(axis=axis))
+    ordered = np.atleast_2d(np.moveaxis(ordered, axis, -1))
+    if not ordered.shape[-1]:
+        return np.full(len(count), np.nan)
+    low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, ordered.shape[-1] - 1)
+    rows = np.arange(len(count))
+    middle: NDArray[np.float64] = (ordered[rows, low] + ordered[rows, high]) / 2
+    return middle

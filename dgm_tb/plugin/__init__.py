@@ -1,0 +1,1 @@
+"""The TensorBoard plugin: the only room that knows HTTP."""

@@ -1,0 +1,70 @@
+"""The density of all lines of a layer in the window: what lies beneath the sampled ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgm_tb.analysis.density import dense_lines
+from dgm_tb.analysis.scales import fit
+from dgm_tb.queries.lines import read
+from dgm_tb.store.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The same lines as ``layer``, as an image of ``width`` × ``height`` pixels."""
+
+    run: str
+    node: str
+    program: str | None = None
+    quantity: str = "activation"
+    statistic: str = "mean"
+    focus: int | None = None
+    window: int = 25
+    scale: str = "symlog"
+    width: int = 640
+    height: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """``density`` float32 ``(height, width)``, row 0 at the top; ``low`` and ``high`` are the values at its edges.
+
+    Columns are linear in step, from the window's first to its last. ``linear_threshold`` is symlog's, else NaN.
+    """
+
+    focus: int | None
+    node: str
+    program: str
+    units: int
+    generation: int
+    scale: str
+    low: float
+    high: float
+    linear_threshold: float
+    step: NDArray[np.int64]
+    density: NDArray[np.float32]
+
+
+def answer(run: Run, request: Request) -> View:
+    """The image; UnknownNameError where the row was not recorded."""
+    generation = run.generation
+    lines = read(run, request.node, request.quantity, request.program, request.statistic, request.focus, request.window)
+    scale = fit(lines.values, request.scale)
+    steps = lines.part.steps
+    return View(
+        focus=lines.part.focus_step,
+        node=request.node,
+        program=lines.key.program,
+        units=len(lines.values),
+        generation=generation,
+        scale=scale.name,
+        low=scale.low,
+        high=scale.high,
+        linear_threshold=scale.linear_threshold,
+        step=steps,
+        density=dense_lines(lines.values, steps.astype(float), width=request.width, height=request.height, scale=scale),
+    )

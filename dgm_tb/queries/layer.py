@@ -1,0 +1,145 @@
+"""The sampled polylines of a layer's units in the window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgm_tb.analysis.sampling import Sample, sample_lines
+from dgm_tb.analysis.windows import unit_scores
+from dgm_tb.queries.lines import Lines, read
+from dgm_tb.queries.recent import Recent
+from dgm_tb.store.run import Run
+
+#: The height of the chart in whose pixels lines are compared.
+HEIGHT: Final = 256
+
+#: From this robust z-score on a jump into the focus is extreme, and its unit is considered for drawing before others:
+#: Iglewicz and Hoaglin 1993, *How to detect and handle outliers*, label values from 3.5 on.
+EXTREME: Final = 3.5
+
+# Values that are scored: 32 MiB in float64, and the sort for their medians is what a wide layer waits for.
+_SCORED: Final = 2**22
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """What was drawn of the lines ``identity``, and which lines had been considered first."""
+
+    identity: tuple[object, ...]
+    first: NDArray[np.int64] | None
+    lines: NDArray[np.int64]
+
+    def first_for(self, identity: tuple[object, ...]) -> NDArray[np.int64] | None:
+        """What to consider first next: for other numbers (a new snapshot) what was drawn, so that the picture changes
+        little; for the same ones what was first before, so that a sample of fewer lines is part of one of more.
+        """
+        return self.first if identity == self.identity else self.lines
+
+
+# The m slider and a refresh come back to what was just drawn. An entry is at most 2,000 lines, some 50 kB.
+_SAMPLES: Final[Recent[tuple[object, ...], Sample]] = Recent(64)
+# What was last drawn of a row on a scale.
+_DRAWN: Final[Recent[tuple[object, ...], _Drawn]] = Recent(64)
+
+_NOTHING: Final = Sample(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, bool), np.empty(0, bool), radius=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """At most ``m`` lines of one row around a focus step; ``scale`` decides which lines are alike."""
+
+    run: str
+    node: str
+    program: str | None = None
+    quantity: str = "activation"
+    statistic: str = "mean"
+    focus: int | None = None
+    window: int = 25
+    m: int = 300
+    scale: str = "symlog"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Lines in drawing priority: ``unit``, ``weight``, ``outlier``, ``nonfinite``, ``score`` ``(drawn,)``.
+
+    ``values`` float32 ``(drawn, w)``, NaN where there is none; ``weight`` says how many units a line stands for, and
+    every unit is within ``radius`` pixels of a drawn one. ``score`` is the robust z of the unit's jump into the focus.
+    """
+
+    focus: int | None
+    node: str
+    program: str
+    units: int
+    drawn: int
+    radius: float
+    generation: int
+    step: NDArray[np.int64]
+    unit: NDArray[np.uint32]
+    weight: NDArray[np.uint32]
+    outlier: NDArray[np.bool_]
+    nonfinite: NDArray[np.bool_]
+    score: NDArray[np.float32]
+    values: NDArray[np.float32]
+
+
+def answer(run: Run, request: Request) -> View:
+    """The sample; UnknownNameError where the row was not recorded."""
+    generation = run.generation
+    lines = read(run, request.node, request.quantity, request.program, request.statistic, request.focus, request.window)
+    scores = _scores(lines)
+    sample = _sample(lines, request.m, request.scale, _movers(scores))
+    return View(
+        focus=lines.part.focus_step,
+        node=request.node,
+        program=lines.key.program,
+        units=len(lines.values),
+        drawn=len(sample.lines),
+        radius=sample.radius,
+        generation=generation,
+        step=lines.part.steps,
+        unit=sample.lines.astype(np.uint32),
+        weight=sample.weights.astype(np.uint32),
+        outlier=sample.outliers,
+        nonfinite=lines.nonfinite[sample.lines],
+        score=scores[sample.lines],
+        values=lines.values[sample.lines],
+    )
+
+
+def _scores(lines: Lines) -> NDArray[np.float32]:
+    """How unusual each unit's jump into the focus is among its layer's ``(units,)``."""
+    units, focus = len(lines.values), lines.part.focus
+    if not units or focus is None:
+        return np.full(units, np.nan, np.float32)
+    # A unit's size before the jump follows from a few snapshots; in float64 all of a wide layer's would be gigabytes.
+    first = max(0, focus + 1 - max(2, _SCORED // units))
+    values = lines.values[:, first : focus + 1]
+    recorded = np.broadcast_to(lines.called[first : focus + 1], values.shape)
+    return unit_scores(values, focus - first, recorded).astype(np.float32)
+
+
+def _movers(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The units whose jump into the focus is extreme, the most extreme first."""
+    extreme = np.flatnonzero(scores >= EXTREME)
+    return extreme[np.argsort(-scores[extreme], kind="stable")]
+
+
+def _sample(lines: Lines, m: int, scale: str, movers: NDArray[np.int64]) -> Sample:
+    # Where the node was not called no line has a value; such snapshots would make every line a non-finite one.
+    values = lines.values[:, lines.called]
+    if not values.size:
+        return _NOTHING
+    exact, row = (lines.identity, m, scale), (lines.row, scale)
+    sample, drawn = _SAMPLES.get(exact), _DRAWN.get(row)
+    if sample is None:
+        first = None if drawn is None else drawn.first_for(lines.identity)
+        priority = movers if first is None else np.concatenate([movers, first])
+        sample = sample_lines(values, m, scale=scale, height=HEIGHT, priority=priority)
+        _SAMPLES.put(exact, sample)
+        _DRAWN.put(row, _Drawn(lines.identity, first, sample.lines))
+    return sample

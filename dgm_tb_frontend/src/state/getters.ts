@@ -1,0 +1,153 @@
+/** Everything that follows from the atoms, memoised. */
+
+import { computed } from "@preact/signals";
+import { lastAtOrBefore, type SnapshotAxis, snapshotAxis } from "../lib/axis";
+import { buildHierarchy, groupId, type Hierarchy, initialExpansion, isGroup, nameOf, nodeId, visibleLeaves } from "../lib/hierarchy";
+import type { GraphNode, RunInfo } from "../api/types";
+import * as atoms from "./atoms";
+
+/** Boxes that the graph opens to by itself: what a panel of usual size shows legibly. The user may open more. */
+const INITIAL_BOXES = 60;
+
+export const sortedRuns = computed<readonly RunInfo[]>(() =>
+  [...atoms.runs.value.values()].sort((a, b) => b.last_wall_time - a.last_wall_time || a.name.localeCompare(b.name)));
+
+/** The newest run with snapshots, else the newest. */
+export const newestRun = computed<RunInfo | null>(() => sortedRuns.value.find((info) => info.snapshots > 0) ?? sortedRuns.value[0] ?? null);
+
+/** The run on show: the chosen one if it is there, else the first. */
+export const run = computed<RunInfo | null>(() => {
+  const chosen = atoms.chosenRun.value;
+  if (chosen !== null) return atoms.runs.value.get(chosen) ?? null;
+  return atoms.runs.value.get(atoms.firstRun.value ?? "") ?? newestRun.value;
+});
+
+/** Steps of all snapshots of the run, ascending. */
+export const snapshots = computed<Float64Array>(() => atoms.loss.value.data?.snapshots ?? new Float64Array());
+
+/** Metrics drawn in the loss chart. */
+export const metrics = computed<ReadonlySet<string>>(() => {
+  const columns = atoms.loss.value.data?.columns ?? [];
+  return atoms.shownMetrics.value ?? new Set(columns.filter((name, i) => i === 0 || (/loss/i.test(name) && i < 4)));
+});
+
+/** The value axis of the loss chart: symlog once the loss has left its usual size a hundredfold behind. */
+export const lossScale = computed<atoms.LossScale>(() => {
+  const chosen = atoms.lossScale.value;
+  if (chosen) return chosen;
+  const sizes = (atoms.loss.value.data?.values[0] ?? new Float64Array()).filter(Number.isFinite).map(Math.abs).sort();
+  const median = sizes[sizes.length >> 1] ?? 0;
+  return (sizes.at(-1) ?? 0) > 100 * median ? "symlog" : "linear";
+});
+
+/** Whether the view follows the newest snapshot. */
+export const following = computed(() => atoms.pinned.value === null);
+
+/** The focus: the snapshot at or before the pinned step, or the newest one; null without snapshots. */
+export const focus = computed<number | null>(() => {
+  const steps = snapshots.value;
+  if (!steps.length) return null;
+  const pin = atoms.pinned.value;
+  const at = pin === null ? steps.length - 1 : Math.max(0, lastAtOrBefore(steps, pin));
+  return steps[at]!;
+});
+
+/** Position of the focus among all snapshots; -1 without one. */
+export const focusIndex = computed(() => (focus.value === null ? -1 : lastAtOrBefore(snapshots.value, focus.value)));
+
+/** Snapshots asked for on each side of the focus: the window, or as many as a brushed range needs. */
+export const reach = computed(() => {
+  const brushed = atoms.range.value;
+  if (!brushed) return atoms.windowSize.value;
+  const steps = snapshots.value;
+  const [from, to] = [lastAtOrBefore(steps, brushed[0] - 1e-9) + 1, lastAtOrBefore(steps, brushed[1])];
+  return Math.min(1000, Math.max(1, focusIndex.value - from, to - focusIndex.value));
+});
+
+/** The axis on which the steps of a windowed reply are drawn. */
+export const axisFor = (steps: Float64Array, at: number): SnapshotAxis =>
+  snapshotAxis(steps, { focus: at, window: atoms.windowSize.value, following: following.value, range: atoms.range.value });
+
+export const hierarchy = computed<Hierarchy | null>(() => {
+  const data = atoms.graph.value.data;
+  return data ? buildHierarchy(data) : null;
+});
+
+/** The open groups: the user's choice, or a useful depth. */
+export const open = computed<ReadonlySet<string>>(() => {
+  const tree = hierarchy.value;
+  if (!tree) return new Set();
+  const chosen = atoms.openGroups.value;
+  return chosen ? new Set([...chosen].filter((name) => tree.groups.has(name))) : initialExpansion(tree, INITIAL_BOXES);
+});
+
+export const leaves = computed<readonly string[]>(() => (hierarchy.value ? visibleLeaves(hierarchy.value, open.value) : []));
+
+export const node = computed<GraphNode | null>(() => hierarchy.value?.nodes.get(atoms.chosenNode.value ?? "") ?? null);
+
+/** Rows of the aggregates by node: the row of the chosen program, or the node's first. */
+export const rows = computed<ReadonlyMap<string, number>>(() => {
+  const data = atoms.aggregates.value.data;
+  const out = new Map<string, number>();
+  data?.nodes.forEach((name, row) => {
+    if (atoms.program.value === data.programs[row] || !out.has(name)) out.set(name, row);
+  });
+  return out;
+});
+
+export interface NodeScore {
+  readonly node: string;
+  readonly row: number;
+  /** Robust z of the jump into the focus; NaN where it cannot be told. */
+  readonly score: number;
+  /** How many non-finite values its units saw at the focus. */
+  readonly nonfinite: number;
+  /** Whether the focus is the first snapshot at which it saw some: that is worse than any jump. */
+  readonly broke: boolean;
+}
+
+/** Every recorded node with its score, the biggest jump first. */
+export const ranking = computed<readonly NodeScore[]>(() => {
+  const data = atoms.aggregates.value.data;
+  if (!data) return [];
+  const at = lastAtOrBefore(data.step, data.focus);
+  const width = data.step.length;
+  const scores = [...rows.value].map(([name, row]): NodeScore => {
+    const nonfinite = (at >= 0 && data.nonfinite[row * width + at]) || 0;
+    const before = (at >= 1 && data.nonfinite[row * width + at - 1]) || 0;
+    return { node: name, row, score: data.score[row] ?? NaN, nonfinite, broke: nonfinite > 0 && before === 0 && at >= 1 };
+  });
+  return scores.sort((a, b) => urgency(b) - urgency(a) || 0);
+});
+
+/** What the heat shows and the ranking follows: the score, and beyond all scores the first values that are not finite. */
+export const urgency = ({ score, broke }: NodeScore): number => (broke ? Number.MAX_VALUE : Number.isNaN(score) ? -Number.MAX_VALUE : Math.min(score, 1e300));
+
+export const scoreOf = computed<ReadonlyMap<string, NodeScore>>(() => new Map(ranking.value.map((s) => [s.node, s])));
+
+/** What a box says: its own row, or for a closed group its member with the biggest jump. */
+export function boxScore(id: string): NodeScore | null {
+  if (!isGroup(id)) return scoreOf.value.get(nameOf(id)) ?? null;
+  const members = new Set(hierarchy.value?.members.get(nameOf(id)) ?? []);
+  const inside = ranking.value.filter((s) => members.has(s.node));
+  const top = inside[0];
+  return top ? { ...top, nonfinite: inside.reduce((sum, s) => sum + s.nonfinite, 0) } : null;
+}
+
+/** Ids of nodes and groups whose name or type contains the text. */
+export function find(text: string): string[] {
+  const tree = hierarchy.value;
+  const wanted = text.trim().toLowerCase();
+  if (!tree || !wanted) return [];
+  const hit = (name: string, type: string): boolean => `${name} ${type}`.toLowerCase().includes(wanted);
+  return [
+    ...[...tree.nodes.values()].filter((n) => hit(n.name, n.module_type)).map((n) => nodeId(n.name)),
+    ...[...tree.groups.values()].filter((g) => hit(g.name, g.module_type)).map((g) => groupId(g.name)),
+  ];
+}
+
+/** Seconds since the run's last sign of life, by the server's clock. */
+export const age = computed(() => {
+  const info = run.value;
+  return info ? Math.max(0, atoms.now.value + atoms.clockOffset.value - info.last_wall_time) : NaN;
+});

@@ -1,0 +1,112 @@
+/** The deep link: the view as `p.dgm.*` keys among TensorBoard's own keys in its page's hash (pure). */
+
+import { QUANTITIES, STATISTICS, type Quantity, type Statistic } from "../api/types";
+import type { ScaleName } from "../lib/scale";
+import { DEFAULT_LINES, DEFAULT_WINDOW, type Range } from "./atoms";
+
+export interface LinkState {
+  readonly run: string | null;
+  readonly quantity: Quantity;
+  readonly statistic: Statistic;
+  readonly scale: ScaleName;
+  readonly program: string | null;
+  readonly focus: number | null;
+  readonly range: Range | null;
+  readonly window: number;
+  readonly open: ReadonlySet<string> | null;
+  readonly node: string | null;
+  readonly units: readonly number[];
+  readonly lines: number;
+}
+
+export const DEFAULT_LINK: LinkState = {
+  run: null, quantity: "activation", statistic: "mean", scale: "symlog", program: null, focus: null, range: null,
+  window: DEFAULT_WINDOW, open: null, node: null, units: [], lines: DEFAULT_LINES,
+};
+
+const PREFIX = "p.dgm.";
+const SCALES: readonly ScaleName[] = ["linear", "symlog", "robust"];
+
+interface Codec<T> {
+  readonly write: (value: T) => string | null;
+  /** Undefined where the text says nothing usable: the default then stands. */
+  readonly read: (text: string) => T | undefined;
+}
+
+const oneOf = <T extends string>(allowed: readonly T[]): Codec<T> => ({
+  write: (value) => value,
+  read: (text) => allowed.find((value) => value === text),
+});
+const name: Codec<string | null> = { write: (value) => value, read: (text) => text || undefined };
+const finite = (text: string): number | undefined => (text !== "" && Number.isFinite(Number(text)) ? Number(text) : undefined);
+const within = (low: number, high: number): Codec<number> => ({
+  write: String,
+  read: (text) => {
+    const value = finite(text);
+    return value === undefined || value < low || value > high ? undefined : Math.round(value);
+  },
+});
+const integers = (text: string): number[] => text.split(",").map(finite).filter((v): v is number => v !== undefined && v >= 0 && Number.isInteger(v));
+
+const CODECS: { readonly [K in keyof LinkState]: Codec<LinkState[K]> } = {
+  run: name,
+  quantity: oneOf(QUANTITIES),
+  statistic: oneOf(STATISTICS),
+  scale: oneOf(SCALES),
+  program: name,
+  focus: { write: (value) => (value === null ? null : String(value)), read: finite },
+  range: {
+    write: (value) => value && value.join(","),
+    read: (text) => {
+      const [from, to] = text.split(",").map(finite);
+      return from !== undefined && to !== undefined && from < to ? [from, to] : undefined;
+    },
+  },
+  window: within(1, 1000),
+  open: {
+    write: (value) => value && [...value].sort().join(","),
+    read: (text) => new Set(text.split(",").filter(Boolean)),
+  },
+  node: name,
+  units: { write: (value) => (value.length ? value.join(",") : null), read: integers },
+  lines: within(20, 2000),
+};
+
+const KEYS = Object.keys(CODECS) as (keyof LinkState)[];
+
+const same = (a: string | null, b: string | null): boolean => a === b;
+
+/** The hash (with `#`) with this state's keys in place of earlier ones; keys at their default are left out. */
+export function writeHash(hash: string, state: LinkState): string {
+  const others = parts(hash).filter((part) => !part.startsWith(PREFIX));
+  const own = KEYS.flatMap((key) => {
+    const codec = CODECS[key] as Codec<unknown>;
+    const text = codec.write(state[key]);
+    return text === null || same(text, codec.write(DEFAULT_LINK[key])) ? [] : [`${PREFIX}${key}=${encodeURIComponent(text)}`];
+  });
+  return `#${[...others, ...own].join("&")}`;
+}
+
+/** The state that a hash says; whatever it does not say, or says wrongly, is at its default. */
+export function readHash(hash: string): LinkState {
+  const texts = new Map(parts(hash).filter((part) => part.startsWith(PREFIX)).map((part) => {
+    const at = part.indexOf("=");
+    return [part.slice(PREFIX.length, at < 0 ? undefined : at), at < 0 ? "" : decode(part.slice(at + 1))] as const;
+  }));
+  const read = <K extends keyof LinkState>(key: K): LinkState[K] => {
+    const text = texts.get(key);
+    const value = text === undefined ? undefined : CODECS[key].read(text);
+    return value === undefined ? DEFAULT_LINK[key] : value;
+  };
+  return Object.fromEntries(KEYS.map((key) => [key, read(key)])) as unknown as LinkState;
+}
+
+const parts = (hash: string): string[] => hash.replace(/^#/, "").split("&").filter(Boolean);
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dgm_tb.analysis.windows import jump_scores
+from dgm_tb.moments import DERIVED, NONFINITE
+from dgm_tb.queries import aggregates
+from dgm_tb.records import RowKey
+from dgm_tb.store.run import Run
+from tests.queries.fakes import FakeRun, called, not_called
+from tests.queries.recorded import SHAPE, Recorded
+from tests.synthetic import EVERY, SPIKE_NODE
+
+
+@pytest.mark.parametrize("statistic", DERIVED)
+@pytest.mark.parametrize("quantity", ["activation", "update"])
+def test_each_curve_is_the_reduction_over_the_layers_units(
+    run: Run, recorded: Recorded, quantity: str, statistic: str
+) -> None:
+    request = aggregates.Request(".", quantity, statistic, focus=SHAPE.spike * EVERY, window=5)
+    view = aggregates.answer(run, request)
+    around = slice(SHAPE.spike - 5, SHAPE.spike + 6)
+    np.testing.assert_array_equal(view.step, recorded.steps[around])
+    assert set(zip(view.nodes, view.programs, strict=True)) == {
+        (row.key.node, row.key.program) for row in recorded.layout.rows if row.key.quantity == quantity
+    }
+    for index, (node, program) in enumerate(zip(view.nodes, view.programs, strict=True)):
+        series = recorded.series(RowKey(node, program, quantity), statistic)[:, around]
+        np.testing.assert_allclose(view.mean[index], series.mean(axis=0, dtype=np.float64), rtol=1e-5, atol=1e-7)
+        np.testing.assert_array_equal(view.low[index], series.min(axis=0))
+        np.testing.assert_array_equal(view.high[index], series.max(axis=0))
+
+
+def test_the_node_that_jumps_scores_highest_at_the_jump(run: Run) -> None:
+    view = aggregates.answer(run, aggregates.Request(".", "activation", "max", SHAPE.spike * EVERY))
+    assert view.nodes[int(np.nanargmax(view.score))] == SPIKE_NODE
+    assert view.focus == SHAPE.spike * EVERY
+    np.testing.assert_allclose(
+        view.score, jump_scores(view.mean, int(np.searchsorted(view.step, view.focus))), rtol=1e-6
+    )
+
+
+def test_nonfinite_counts_what_the_layers_units_saw(run: Run, recorded: Recorded) -> None:
+    view = aggregates.answer(run, aggregates.Request("."))
+    for index, (node, program) in enumerate(zip(view.nodes, view.programs, strict=True)):
+        counts = recorded.series(RowKey(node, program, "activation"), "nonfinite")[:, -len(view.step) :]
+        np.testing.assert_allclose(view.nonfinite[index], counts.sum(axis=0), rtol=1e-6)
+    assert view.nonfinite.max() > 0
+    assert np.isnan(view.mean[np.unravel_index(view.nonfinite.argmax(), view.mean.shape)])
+
+
+def test_without_a_focus_the_newest_snapshot_is_taken(run: Run, recorded: Recorded) -> None:
+    view = aggregates.answer(run, aggregates.Request(".", window=3))
+    assert view.focus == recorded.steps[-1]
+    assert len(view.step) == 4
+
+
+def test_a_node_that_was_not_called_is_nan_and_never_zero() -> None:
+    key = RowKey("a", "backward#0", "activation")
+    rows = np.concatenate([called(np.ones((3, 2))), not_called(2, 2)], axis=1)
+    view = aggregates.answer(FakeRun({key: rows}, np.arange(5)).as_run(), aggregates.Request("."))
+    for values in (view.mean, view.low, view.high, view.nonfinite):
+        np.testing.assert_array_equal(np.isnan(values[0]), [False, False, False, True, True])
+
+
+def test_before_the_first_snapshot_and_without_rows_the_answer_is_empty() -> None:
+    key = RowKey("a", "backward#0", "activation")
+    none = np.empty(0, np.int64)
+    early = aggregates.answer(FakeRun({key: called(np.empty((0, 2)))}, none).as_run(), aggregates.Request("."))
+    assert early.focus is None
+    assert early.mean.shape == (1, 0)
+    assert np.isnan(early.score).all()
+    other = aggregates.answer(
+        FakeRun({key: called(np.ones((4, 2)))}, np.arange(4)).as_run(), aggregates.Request(".", "weight")
+    )
+    assert other.nodes == ()
+    assert other.mean.shape == (0, 4)
+    assert other.score.shape == (0,)
+    assert other.focus == 3
+
+
+def test_a_node_not_called_at_the_focus_has_no_score_and_one_that_broke_there_an_infinite_one() -> None:
+    means = np.random.default_rng(0).normal(size=(8, 2))
+    silent = np.concatenate([called(means), not_called(1, 2)], axis=1)
+    broken = called(np.concatenate([means, np.full((1, 2), np.nan)]))
+    broken[NONFINITE, -1] = 4
+    rows = {RowKey(name, "backward#0", "activation"): row for name, row in (("a", silent), ("b", broken))}
+    view = aggregates.answer(FakeRun(rows, np.arange(9)).as_run(), aggregates.Request("."))
+    np.testing.assert_array_equal(view.score, [np.nan, np.inf])
+
+
+def test_a_layer_of_which_only_some_values_broke_at_the_focus_has_an_infinite_score() -> None:
+    rows = called(np.random.default_rng(0).normal(size=(9, 2)))
+    rows[NONFINITE, -1, 1] = 1  # its mean, over the finite values, is as calm as before
+    key = RowKey("a", "backward#0", "activation")
+    view = aggregates.answer(FakeRun({key: rows}, np.arange(9)).as_run(), aggregates.Request("."))
+    np.testing.assert_array_equal(view.score, [np.inf])

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dgm_tb.errors import UsageError
+from dgm_tb.moments import MEAN, NONFINITE
+from dgm_tb.queries import lines
+from dgm_tb.queries.span import MOST_VALUES
+from dgm_tb.records import RowKey
+from dgm_tb.store.run import Run
+from tests.queries.fakes import FakeRun, called, not_called
+from tests.queries.recorded import SHAPE, Recorded
+from tests.synthetic import EVERY, SPIKE_NODE
+
+KEY = RowKey("a", "backward#0", "activation")
+
+
+def read(run: Run, statistic: str = "mean", focus: int | None = None, window: int = 25) -> lines.Lines:
+    return lines.read(run, "a", "activation", None, statistic, focus, window)
+
+
+@pytest.mark.parametrize("statistic", ["mean", "std", "zero_fraction", "nonfinite"])
+def test_each_line_is_a_units_statistic_in_the_window(run: Run, recorded: Recorded, statistic: str) -> None:
+    found = lines.read(run, SPIKE_NODE, "activation", None, statistic, SHAPE.spike * EVERY, 7)
+    expected = recorded.series(RowKey(SPIKE_NODE, "backward#0", "activation"), statistic)
+    np.testing.assert_array_equal(found.values, expected[:, SHAPE.spike - 7 : SHAPE.spike + 8])
+    assert found.called.all()
+    assert not found.nonfinite.any()
+
+
+def test_a_window_read_in_pieces_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = called(np.random.default_rng(0).normal(size=(11, 3)))
+    whole = read(FakeRun({KEY: rows}, np.arange(11)).as_run(), focus=6, window=4)
+    monkeypatch.setattr(lines, "_PIECE", 8 * 3 * 2)
+    fake = FakeRun({KEY: rows}, np.arange(11))
+    pieces = read(fake.as_run(), focus=6, window=4)
+    np.testing.assert_array_equal(pieces.values, whole.values)
+    np.testing.assert_array_equal(whole.values, rows[MEAN, 2:11].T)
+    assert fake.reads == [48] * 4 + [24]
+
+
+def test_what_was_not_called_and_what_was_not_finite_are_told_apart() -> None:
+    rows = np.concatenate([called(np.ones((2, 3))), not_called(1, 3)], axis=1)
+    rows[NONFINITE, 1, 2], rows[MEAN, 1, 2] = 4, np.nan
+    found = read(FakeRun({KEY: rows}, np.arange(3)).as_run())
+    assert found.called.tolist() == [True, True, False]
+    assert found.nonfinite.tolist() == [False, False, True]
+    assert np.isnan(found.values).tolist() == [[False, False, True], [False, False, True], [False, True, True]]
+
+
+def test_lines_are_kept_until_something_is_written() -> None:
+    fake = FakeRun({KEY: called(np.ones((3, 2)))}, np.arange(3))
+    first = read(fake.as_run())
+    assert read(fake.as_run()) is first
+    assert read(fake.as_run(), statistic="std") is not first
+    fake.rows[KEY][MEAN] = 5  # another rank's share of the newest snapshot
+    fake.last_wall_time += 1
+    assert (read(fake.as_run()).values == 5).all()
+
+
+def test_a_claim_of_more_units_than_memory_is_refused() -> None:
+    fake = FakeRun({KEY: np.empty((8, 0, MOST_VALUES // 3 + 1), np.float32)}, np.arange(3))
+    with pytest.raises(UsageError, match=r"node 'a' has \d+ units, more than the \d+ that fit in memory"):
+        read(fake.as_run())
+    assert fake.reads == []
+
+
+def test_a_wide_layer_gets_a_shorter_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dgm_tb.queries.span.MOST_VALUES", 100)
+    found = read(FakeRun({KEY: called(np.ones((50, 10)))}, np.arange(50)).as_run(), focus=20)
+    assert found.part.steps.tolist() == list(range(16, 25))
+    assert found.values.size <= 100
+    assert (found.values[:, 0] == 1).all()

@@ -1,0 +1,33 @@
+"""Where a person would look first: the loss spike that the failure begins with, told from the losses alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgm_tb.run import RunView
+
+#: A loss this many times the median of the `CALM` steps before it stands out on any axis; ordinary batches reach 1.5.
+TIMES = 5
+CALM = 100
+#: Spikes with fewer calm steps than this between them are one episode.
+PAUSE = 60
+#: Snapshots on each side of the focus, as the tab shows by default.
+WINDOW = 25
+
+
+def spike_step(run: RunView) -> int:
+    """The first step of the last episode in which the loss stood out."""
+    loss = run.losses.values[run.losses.columns.index("loss")]
+    steps = run.losses.steps
+    spikes = [
+        i for i in range(CALM, len(loss)) if np.isfinite(loss[i]) and loss[i] > TIMES * np.median(loss[i - CALM : i])
+    ]
+    begins = [i for k, i in enumerate(spikes) if k == 0 or i - spikes[k - 1] > PAUSE]
+    return int(steps[begins[-1]])
+
+
+def positions_before(run: RunView, focus: int) -> NDArray[np.int64]:
+    """Where the snapshots from `WINDOW` before ``focus`` up to it stand."""
+    last = int(np.searchsorted(run.steps, focus, side="right"))
+    return np.arange(max(last - 1 - WINDOW, 0), last)
