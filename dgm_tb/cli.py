@@ -27,8 +27,9 @@ GRACE: Final = 10.0
 #: What the demo's training imports, by package name.
 NEEDED: Final = {"torch": "torch", "pytorch_lightning": "pytorch-lightning", "sklearn": "scikit-learn", "PIL": "pillow"}
 
-#: The training is chaotic: one bit rounded otherwise is another failure a thousand steps later. With these its kernels
-#: round alike on every x86-64 processor that has AVX2, so that the default seed's run is the same one everywhere there.
+#: The training is chaotic: one bit rounded otherwise is another failure a thousand steps later. These ask for
+#: the same kernels on every x86-64 processor that has AVX2, so that the default seed's run has a chance to be the
+#: same one there (seen on one machine only).
 SAME_ROUNDING: Final = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 
 Line = dict[str, Any]

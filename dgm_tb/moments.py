@@ -20,8 +20,10 @@ COUNT, MEAN, M2, MIN, MAX, ZEROS, NONFINITE, ARGMAX_SAMPLE = range(len(STATISTIC
 
 #: What a reader may ask for: statistics that stand for themselves or follow from the stored ones.
 DERIVED: Final = ("mean", "std", "min", "max", "zero_fraction", "nonfinite")
-#: How a unit statistic is reduced over a layer's units; axis 1 of a snapshot's ``aggregates``.
-REDUCTIONS: Final = ("mean", "min", "max")
+#: How a unit statistic is reduced over a layer's units; axis 1 of a snapshot's ``aggregates``. ``change`` is the root
+#: mean square of the units' differences from their latest recorded value before: the mean of a layer whose units
+#: jump to both sides stays where it was, its change does not.
+REDUCTIONS: Final = ("mean", "min", "max", "change")
 
 
 def derive(rows: FloatArray, statistic: str) -> FloatArray:
@@ -82,66 +84,88 @@ def absent(units: int) -> NDArray[np.float32]:
     return row
 
 
-def aggregate(row: FloatArray) -> NDArray[np.float32]:
+def aggregate(row: FloatArray, before: FloatArray | None = None) -> NDArray[np.float32]:
     """A layer's summary ``(DERIVED, REDUCTIONS)`` of one row ``(statistics, units)``.
 
-    Only units whose statistic is finite count. The mean over units is weighted equally; NaN where no unit has a finite
-    value. ``nonfinite`` is reduced likewise, so its mean times the number of units is the layer's count.
+    Only units whose statistic is finite count, for the change only those that were so in ``before`` too. The mean over
+    units is weighted equally; NaN where no unit counts. ``nonfinite`` is reduced likewise, so its mean times the number
+    of units is the layer's count.
     """
     out = np.full((len(DERIVED), len(REDUCTIONS)), np.nan, np.float32)
     for index, statistic in enumerate(DERIVED):
         values = derive(row, statistic)
         finite = values[np.isfinite(values)]
         if finite.size:
-            out[index] = finite.mean(dtype=np.float64), finite.min(), finite.max()
+            out[index, :3] = finite.mean(dtype=np.float64), finite.min(), finite.max()
+        if before is not None:
+            change = values.astype(np.float64) - derive(before, statistic)
+            finite = change[np.isfinite(change)]
+            if finite.size:
+                out[index, 3] = np.sqrt((finite**2).mean())
     return out
 
 
-def aggregate_rows(values: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.float32]:
+def aggregate_rows(
+    values: NDArray[np.float32], starts: NDArray[np.int64], before: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """`aggregate` of every row of a snapshot at once: ``(rows, DERIVED, REDUCTIONS)``.
 
     ``values`` is flat float32, ``starts`` ``(rows + 1,)`` as in `dgm_tb.records.Layout.starts`: row *i* is
-    ``values[starts[i]:starts[i + 1]]``, ``[statistics, units]``. Equal to `aggregate` up to the rounding of the mean.
+    ``values[starts[i]:starts[i + 1]]``, ``[statistics, units]``. ``before`` is the like of an earlier layout, of which
+    this one is a continuation. Equal to `aggregate` up to the rounding of the sums.
     """
     out = np.empty((len(starts) - 1, len(DERIVED), len(REDUCTIONS)), np.float32)
-    _aggregate_rows(np.ascontiguousarray(values, np.float32), np.ascontiguousarray(starts, np.int64), out)
+    earlier = np.empty(0, np.float32) if before is None else np.ascontiguousarray(before, np.float32)
+    _aggregate_rows(np.ascontiguousarray(values, np.float32), earlier, np.ascontiguousarray(starts, np.int64), out)
     return out
 
 
 @compiled
-def _aggregate_rows(values: NDArray[np.float32], starts: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+def _derived(table: NDArray[np.float32], unit: int) -> tuple[float, float, float, float, float, float]:
+    """A counted unit's statistics in the order of `DERIVED`."""
+    count = table[COUNT, unit]
+    return (
+        table[MEAN, unit],
+        np.sqrt(table[M2, unit] / (count - table[NONFINITE, unit])),
+        table[MIN, unit],
+        table[MAX, unit],
+        table[ZEROS, unit] / count,
+        table[NONFINITE, unit],
+    )
+
+
+@compiled
+def _aggregate_rows(
+    values: NDArray[np.float32], before: NDArray[np.float32], starts: NDArray[np.int64], out: NDArray[np.float32]
+) -> None:
     derived, statistics, none = len(DERIVED), len(STATISTICS), np.float32(np.nan)
     for row in range(len(starts) - 1):
         table = values[starts[row] : starts[row + 1]].reshape(statistics, -1)
+        known = starts[row + 1] <= len(before)
+        earlier = before[starts[row] : starts[row + 1]].reshape(statistics, -1) if known else table
         total, seen = np.zeros(derived), np.zeros(derived, np.int64)
+        squares, pairs = np.zeros(derived), np.zeros(derived, np.int64)
         low, high = np.full(derived, np.float32(np.inf)), np.full(derived, np.float32(-np.inf))
         for unit in range(table.shape[1]):
-            count = table[COUNT, unit]
-            if not count > 0:
+            if not table[COUNT, unit] > 0:
                 continue
-            finite = count - table[NONFINITE, unit]
-            # In the order of DERIVED.
-            unit_values = (
-                table[MEAN, unit],
-                np.sqrt(table[M2, unit] / finite),
-                table[MIN, unit],
-                table[MAX, unit],
-                table[ZEROS, unit] / count,
-                table[NONFINITE, unit],
-            )
+            now = _derived(table, unit)
             for index in range(derived):
-                value = unit_values[index]
+                value = now[index]
                 if np.isfinite(value):
                     total[index] += value
                     seen[index] += 1
                     low[index] = min(low[index], value)
                     high[index] = max(high[index], value)
+            if known and earlier[COUNT, unit] > 0:
+                then = _derived(earlier, unit)
+                for index in range(derived):
+                    change = np.float64(now[index]) - np.float64(then[index])
+                    if np.isfinite(change):
+                        squares[index] += change * change
+                        pairs[index] += 1
         for index in range(derived):
-            if seen[index]:
-                out[row, index, 0], out[row, index, 1], out[row, index, 2] = (
-                    total[index] / seen[index],
-                    low[index],
-                    high[index],
-                )
-            else:
-                out[row, index, :] = none
+            out[row, index, 0] = total[index] / seen[index] if seen[index] else none
+            out[row, index, 1] = low[index] if seen[index] else none
+            out[row, index, 2] = high[index] if seen[index] else none
+            out[row, index, 3] = np.sqrt(squares[index] / pairs[index]) if pairs[index] else none

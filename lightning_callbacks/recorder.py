@@ -14,7 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -105,6 +107,7 @@ class Recorder:
         self._model = model.survey(module, parsed)
         self._inventory = Inventory(self._model)
         self._graph: Graph | None = None
+        self._latest: NDArray[np.float32] | None = None  # the last recorded value of every row; the writer's thread's
         self._traces = 0
         self._structures: set[frozenset[RowKey]] = set()
         self._untraced = True  # the calls of the latest captured step are in no trace yet
@@ -265,7 +268,9 @@ class Recorder:
             body, rest = arrays[: len(keys)], [float(array.reshape(-1)[0]) for array in arrays[len(keys) :]]
             norm = rows.gradient_norm(keys, body, rest[:norms])
             numbers.update(zip(tensors, rest[norms:], strict=True), gradient_norm=norm)
-            return rows.snapshot(layout, step, numbers, keys, body)
+            made = rows.snapshot(layout, step, numbers, keys, body, self._latest)
+            self._latest = rows.latest(layout, made.values, self._latest)
+            return made
 
         self._submit(produce)
 

@@ -72,9 +72,17 @@ def misfits(layout: Layout, rows: Rows) -> set[RowKey]:
 
 
 def snapshot(
-    layout: Layout, step: int, context: Mapping[str, float], keys: Iterable[RowKey], arrays: Iterable[Float32]
+    layout: Layout,
+    step: int,
+    context: Mapping[str, float],
+    keys: Iterable[RowKey],
+    arrays: Iterable[Float32],
+    before: Float32 | None = None,
 ) -> Snapshot:
-    """The record of one step: each row of the layout, merged over its calls and micro-batches, or absent."""
+    """The record of one step: each row of the layout, merged over its calls and micro-batches, or absent.
+
+    ``before`` are the latest values of an earlier layout that this one continues (`latest`).
+    """
     parts: dict[RowKey, list[Float32]] = {}
     for key, array in zip(keys, arrays, strict=True):
         parts.setdefault(key, []).append(array)
@@ -83,7 +91,17 @@ def snapshot(
         found = parts.get(row.key)
         layout.row_of(values, index)[:] = reduce(moments.merge, found) if found else moments.absent(row.units)
     numbers = np.array([context.get(name, math.nan) for name in CONTEXT], np.float64)
-    return Snapshot(step, numbers, values, moments.aggregate_rows(values, layout.starts))
+    return Snapshot(step, numbers, values, moments.aggregate_rows(values, layout.starts, before))
+
+
+def latest(layout: Layout, values: Float32, before: Float32 | None) -> Float32:
+    """The last recorded value of every row: ``values``, with the rows that are absent in them from ``before``."""
+    kept: Float32 = values.copy()
+    for index in range(len(layout.rows)):
+        start, stop = layout.starts[index], layout.starts[index + 1]
+        if before is not None and stop <= len(before) and not layout.row_of(values, index)[moments.COUNT].any():
+            kept[start:stop] = before[start:stop]
+    return kept
 
 
 def gradient_norm(keys: Iterable[RowKey], arrays: Iterable[Float32], others: Iterable[float]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import combinations, pairwise
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,17 +120,11 @@ def _inside(line: NDArray[np.float64], x: NDArray[np.float64], left: float, righ
     return heights
 
 
-def jump_score(row: Sequence[float], focus: int, stillness: float) -> float:
-    """`analysis.windows.jump_scores` of one row that was always recorded."""
-    before = list(row[: focus + 1])
-    if not math.isfinite(before[-1]):
-        return math.inf if focus > 0 and math.isfinite(before[-2]) else math.nan
-    finite = [v for v in before if math.isfinite(v)]
-    jumps = [abs(b - a) for a, b in pairwise(finite)]
-    if len(jumps) < 4:
+def jump_score(changes: Sequence[float], size: float, focus: int, stillness: float) -> float:
+    """`analysis.windows.jump_scores` of one row."""
+    jump, earlier = changes[focus], [c for c in changes[:focus] if not math.isnan(c)]
+    if math.isnan(jump) or len(earlier) < 3:
         return math.nan
-    *earlier, jump = jumps
     usual = float(np.median(earlier))
-    spread = 1.4826 * float(np.median([abs(j - usual) for j in earlier]))
-    size = float(np.median(np.abs(finite[:-1]))) or max(abs(v) for v in finite)
+    spread = 1.4826 * float(np.median([abs(c - usual) for c in earlier]))
     return 0.0 if jump == usual else (jump - usual) / (spread + stillness * size)

@@ -127,6 +127,7 @@ class Dynamics:
     def __init__(self, shape: Shape, clock: Callable[[], float] = time.time) -> None:
         self.layout, self._shape, self._clock = layout(shape.width), shape, clock
         self._rng = np.random.default_rng(shape.seed)
+        self._before: NDArray[np.float32] | None = None
         self._levels = [self._rng.normal(size=row.units) for row in self.layout.rows]
 
     def snapshot(self, index: int) -> Snapshot:
@@ -134,8 +135,9 @@ class Dynamics:
         for position, row in enumerate(self.layout.rows):
             self._fill(self.layout.row_of(values, position), position, row.key, index)
         context = np.full(len(CONTEXT), np.nan)
+        before, self._before = self._before, values
         context[:5] = self._clock(), index * EVERY // 100, index * EVERY % 100, index * EVERY, 1e-3
-        return Snapshot(index * EVERY, context, values, aggregate_rows(values, self.layout.starts))
+        return Snapshot(index * EVERY, context, values, aggregate_rows(values, self.layout.starts, before))
 
     def table(self, index: int) -> StepTable:
         """The losses of the steps up to and with snapshot ``index``."""

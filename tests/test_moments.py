@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dgm_tb import moments
-from dgm_tb.moments import DERIVED, STATISTICS, absent, aggregate, aggregate_rows, derive, merge
+from dgm_tb.moments import DERIVED, REDUCTIONS, STATISTICS, absent, aggregate, aggregate_rows, derive, merge
 
 VALUES = st.one_of(st.floats(-1e3, 1e3), st.sampled_from([0.0, -0.0, np.nan, np.inf, -np.inf]))
 SAMPLES = st.lists(VALUES, max_size=12)
@@ -94,17 +96,35 @@ def test_derive_of_rows_over_snapshots_keeps_their_shape() -> None:
 def test_an_aggregate_leaves_out_units_without_a_finite_value() -> None:
     row = np.concatenate([of([1.0, 3.0]), of([np.nan]), of([5.0]), of([])], axis=1).astype(np.float32)
     summary = dict(zip(DERIVED, aggregate(row).tolist(), strict=True))
-    assert summary["mean"] == pytest.approx([3.5, 2.0, 5.0])
-    assert summary["nonfinite"] == pytest.approx([1 / 3, 0.0, 1.0])
+    assert summary["mean"][:3] == pytest.approx([3.5, 2.0, 5.0])
+    assert summary["nonfinite"][:3] == pytest.approx([1 / 3, 0.0, 1.0])
     assert np.isnan(aggregate(absent(3))).all()
 
 
+def test_a_change_is_that_of_the_units_and_not_of_their_mean() -> None:
+    before = np.concatenate([of([1.0]), of([1.0]), of([2.0]), of([7.0]), of([])], axis=1)
+    after = np.concatenate([of([5.0]), of([-2.0]), of([2.0]), of([np.nan]), of([9.0])], axis=1)
+    change = dict(zip(DERIVED, aggregate(after, before)[:, REDUCTIONS.index("change")].tolist(), strict=True))
+    assert change["mean"] == pytest.approx(np.sqrt((4**2 + 3**2) / 3))  # of the three that are finite in both
+    assert change["nonfinite"] == pytest.approx(np.sqrt(1 / 4))
+    assert np.isnan(aggregate(after, absent(5))[:, REDUCTIONS.index("change")]).all()
+
+
 @settings(deadline=None)  # compiles
-@given(st.lists(st.lists(SAMPLES, min_size=1, max_size=4), max_size=4))
-def test_aggregating_all_rows_at_once_equals_row_by_row(layers: list[list[list[float]]]) -> None:
-    rows = [np.concatenate([of(unit) for unit in layer], axis=1).astype(np.float32) for layer in layers]
+@given(st.lists(st.lists(st.tuples(SAMPLES, SAMPLES), min_size=1, max_size=4), max_size=4), st.integers(0, 4))
+def test_aggregating_all_rows_at_once_equals_row_by_row(
+    layers: list[list[tuple[list[float], list[float]]]], known: int
+) -> None:
+    rows, before = (
+        [np.concatenate([of(unit[side]) for unit in layer], axis=1).astype(np.float32) for layer in layers]
+        for side in (0, 1)
+    )
+    before = before[:known]  # of an earlier layout, with fewer rows
     starts = np.concatenate([[0], np.cumsum([row.size for row in rows])]).astype(np.int64)
-    flat = np.concatenate([np.empty(0, np.float32), *(row.ravel() for row in rows)])
-    slow = np.array([aggregate(row) for row in rows], np.float32)
-    fast = aggregate_rows(flat, starts)
+    flat, earlier = (
+        np.concatenate([np.empty(0, np.float32), *(row.ravel() for row in part)]) for part in (rows, before)
+    )
+    slow = np.array([aggregate(*pair) for pair in zip_longest(rows, before)], np.float32)
+    fast = aggregate_rows(flat, starts, earlier)
     np.testing.assert_allclose(fast, slow.reshape(fast.shape), rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(fast[..., :3], aggregate_rows(flat, starts)[..., :3])

@@ -27,25 +27,21 @@ def window(steps: NDArray[np.int64], focus: int, size: int) -> slice:
     return slice(max(centre - size, 0), min(centre + size + 1, len(steps)))
 
 
-def jump_scores(
-    series: NDArray[np.floating], focus: int, recorded: NDArray[np.bool_] | None = None
-) -> NDArray[np.float64]:
-    """How unusual each row's jump into column ``focus`` is: robust z-scores ``(rows,)`` of its |Δ|.
+def jump_scores(changes: NDArray[np.floating], sizes: NDArray[np.floating], focus: int) -> NDArray[np.float64]:
+    """How unusual each row's change into column ``focus`` is: robust z-scores ``(rows,)``.
 
-    ``series`` is ``(rows, snapshots)``. A row's |Δ| is taken from one finite value to the next and compared with its
-    own earlier ones, by their median and median absolute deviation: layers of different size compare, and what comes
-    after the focus changes nothing. +inf where a finite row is not finite at the focus; NaN where nothing can be said:
-    after fewer than `FEWEST_JUMPS` jumps, or where the row was never finite before or already was not in its snapshot
-    before. ``recorded`` (like ``series``) is False where a row has no value at all: such a snapshot is passed over, and
-    at the focus it gives NaN.
+    ``changes`` ``(rows, snapshots)`` are magnitudes (`dgm_tb.moments.REDUCTIONS`), NaN where there is none; ``sizes``
+    ``(rows,)`` of what changes. A row's change is compared with its own earlier ones, by their median and median
+    absolute deviation: layers of different size compare, and what comes after the focus changes nothing. NaN where
+    nothing can be said: without a change at the focus, or with fewer than `FEWEST_JUMPS` before it.
     """
-    before = np.asarray(series, np.float64)[:, : focus + 1]
-    jumps = _jumps(before)
-    earlier = jumps[:, :-1]
-    usual, spread = _median(earlier, 1), MAD_TO_STD * _median(np.abs(earlier - _median(earlier, 1)[:, None]), 1)
-    scores = _z(jumps[:, -1], usual, spread, _size(before))
+    before = np.asarray(changes, np.float64)[:, : focus + 1]
+    earlier = before[:, :-1]
+    usual = _median(earlier, 1)
+    spread = MAD_TO_STD * _median(np.abs(earlier - usual[:, None]), 1)
+    scores = _z(before[:, -1], usual, spread, np.asarray(sizes, np.float64))
     scores[np.isfinite(earlier).sum(axis=1) < FEWEST_JUMPS] = np.nan
-    return _broken(scores, before, recorded)
+    return scores
 
 
 def unit_scores(
@@ -53,8 +49,10 @@ def unit_scores(
 ) -> NDArray[np.float64]:
     """How unusual each unit's jump into column ``focus`` is among all units of its layer: robust z-scores ``(units,)``.
 
-    Like `jump_scores` of ``(units, snapshots)``, but |Δ| is compared with that of the other units into the same focus:
-    a jump that the whole layer makes is no unit's own.
+    ``series`` is ``(units, snapshots)``. |Δ| is taken from the last finite value before and compared with that of the
+    other units: a jump that the whole layer makes is no unit's own. +inf where a finite unit is not finite at the
+    focus; NaN where it was never finite before, or already was not in its snapshot before. ``recorded`` (like
+    ``series``) is False where there is no value at all: such a snapshot is passed over, and at the focus it gives NaN.
     """
     before = np.asarray(series, np.float64)[:, : focus + 1]
     jumps = _jumps(before)[:, -1]

@@ -14,7 +14,7 @@ from dgm_tb.queries.span import span
 from dgm_tb.store.run import Run
 
 _NONFINITE: Final = DERIVED.index("nonfinite")
-_MEAN, _MIN, _MAX = (REDUCTIONS.index(name) for name in ("mean", "min", "max"))
+_MEAN, _MIN, _MAX, _CHANGE = (REDUCTIONS.index(name) for name in ("mean", "min", "max", "change"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ class View:
     """A row for each recorded (node, program): ``mean``, ``low``, ``high``, ``nonfinite`` are float32 ``(rows, w)``.
 
     They are the mean, least and greatest of the statistic over the layer's units and how many non-finite values these
-    saw; NaN where the node was not called. ``score`` ``(rows,)``: the robust z of the jump into the focus.
+    saw; NaN where the node was not called. ``score`` ``(rows,)``: the robust z of the units' change into the focus,
+    +inf where it brought the first non-finite values.
     """
 
     focus: int | None
@@ -69,15 +70,27 @@ def answer(run: Run, request: Request) -> View:
         low=of_statistic[:, :, _MIN],
         high=of_statistic[:, :, _MAX],
         nonfinite=nonfinite,
-        score=_scores(mean, nonfinite, part.focus),
+        score=_scores(of_statistic, nonfinite, part.focus),
     )
 
 
-def _scores(mean: NDArray[np.float32], nonfinite: NDArray[np.float32], focus: int | None) -> NDArray[np.float32]:
-    if focus is None or not len(mean):
-        return np.full(len(mean), np.nan, np.float32)
-    scores = jump_scores(mean, focus, recorded=~np.isnan(nonfinite)).astype(np.float32)
-    if focus:
-        # The mean is over finite values: a layer of which only some values broke would look calm.
-        scores[(nonfinite[:, focus] > 0) & (nonfinite[:, focus - 1] == 0)] = np.inf
+def _scores(values: NDArray[np.float32], nonfinite: NDArray[np.float32], focus: int | None) -> NDArray[np.float32]:
+    """Of ``values`` ``(rows, w, REDUCTIONS)``: ``(rows,)``."""
+    if focus is None or not len(values):
+        return np.full(len(values), np.nan, np.float32)
+    scores = jump_scores(values[:, :, _CHANGE], _sizes(values[:, : focus + 1]), focus).astype(np.float32)
+    called = ~np.isnan(nonfinite)
+    earlier = np.where(called[:, :focus], np.arange(focus), -1).max(axis=1, initial=-1)
+    was_finite = (earlier >= 0) & (np.take_along_axis(nonfinite, np.maximum(earlier, 0)[:, None], axis=1)[:, 0] == 0)
+    # The change is over units that are finite in both snapshots: they may be calm while others broke.
+    scores[(nonfinite[:, focus] > 0) & was_finite] = np.inf
     return scores
+
+
+def _sizes(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How large a layer usually is up to the focus ``(rows,)``: the median of its greatest |value|; 0 where unknown."""
+    greatest = np.fmax(np.abs(values[:, :, _MIN]), np.abs(values[:, :, _MAX]))
+    ordered = np.sort(greatest, axis=1)  # NaN last
+    count = np.isfinite(greatest).sum(axis=1)
+    middle = np.take_along_axis(ordered, np.maximum(count - 1, 0)[:, None] // 2, axis=1)[:, 0]
+    return np.where(count > 0, middle, 0).astype(np.float32)

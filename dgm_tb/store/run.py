@@ -163,7 +163,10 @@ class Run:
         if len(several):  # the extremes of merged units follow from the units only
             for index, key in enumerate(keys):
                 if key in now.keys:
-                    out[index, several] = _aggregate(self.read(key, positions[several]))
+                    here = positions[several]
+                    before = self.read(key, np.maximum(here - 1, 0))
+                    before[:, here == 0] = absent(before.shape[2])[:, None]
+                    out[index, several] = _aggregate(self.read(key, here), before)
         return out
 
     def close(self) -> None:
@@ -287,11 +290,11 @@ def _absent(units: int, snapshots: int, chosen: NDArray[np.integer] | None) -> N
     return np.repeat(absent(count)[:, None], snapshots, axis=1)
 
 
-def _aggregate(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Aggregates ``(snapshots, DERIVED, REDUCTIONS)`` of rows ``(STATISTICS, snapshots, units)``."""
+def _aggregate(rows: NDArray[np.float32], before: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Aggregates ``(snapshots, DERIVED, REDUCTIONS)`` of rows ``(STATISTICS, snapshots, units)`` and those before."""
     statistics, snapshots, units = rows.shape
-    flat = np.ascontiguousarray(rows.transpose(1, 0, 2)).reshape(-1)
-    return aggregate_rows(flat, np.arange(snapshots + 1, dtype=np.int64) * (statistics * units))
+    flat, earlier = (np.ascontiguousarray(part.transpose(1, 0, 2)).reshape(-1) for part in (rows, before))
+    return aggregate_rows(flat, np.arange(snapshots + 1, dtype=np.int64) * (statistics * units), earlier)
 
 
 def _extends(new: Timeline, old: Timeline) -> bool:

@@ -128,7 +128,7 @@ def test_accumulated_batches_merge_and_the_loss_is_their_mean(pl: Any, tmp_path:
 
         def training_step(self, batch: Any, batch_idx: int) -> Tensor:
             loss: Tensor = nn.functional.cross_entropy(self.fc(batch[0]), batch[1])
-            seen.append(float(loss))
+            seen.append(float(loss.detach()))
             return loss
 
         def configure_optimizers(self) -> Any:

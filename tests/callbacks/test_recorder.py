@@ -35,7 +35,7 @@ def _train(net: nn.Sequential, recorder: Recorder, steps: int, *, micro: int = 1
                 if k == micro - 1:
                     optimizer.step()
                     optimizer.zero_grad()
-            seen.append(float(loss))
+            seen.append(float(loss.detach()))
     return seen
 
 

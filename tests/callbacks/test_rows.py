@@ -39,6 +39,20 @@ def test_a_snapshot_merges_parts_and_marks_what_is_absent() -> None:
     np.testing.assert_allclose(snapshot.aggregates[1], moments.aggregate(layout.row_of(snapshot.values, 1)), rtol=1e-6)
 
 
+def test_a_change_is_from_the_last_recorded_value_however_long_ago() -> None:
+    layout = Layout((Row(A, 3),))
+    grown = Layout((Row(A, 3), Row(B, 2)))
+    first, last = reduce(torch.randn(4, 3), 1, True).numpy(), reduce(torch.randn(4, 3), 1, True).numpy()
+    other = reduce(torch.randn(4, 2), 1, True).numpy()
+    before = None
+    for step, (form, key, row) in enumerate([(layout, A, first), (grown, B, other), (grown, A, last)]):
+        snapshot = rows.snapshot(form, step, {}, [key], [row], before)
+        before = rows.latest(form, snapshot.values, before)
+    np.testing.assert_allclose(snapshot.aggregates[0], moments.aggregate(last, first), rtol=1e-6)
+    assert before is not None
+    np.testing.assert_array_equal(grown.row_of(before, 1), other)
+
+
 def test_tensors_come_to_the_host_in_order() -> None:
     found = rows.to_host([torch.ones(2, 3), torch.tensor(4.0), torch.zeros(1, dtype=torch.bfloat16)])()
     assert [array.shape for array in found] == [(2, 3), (), (1,)]

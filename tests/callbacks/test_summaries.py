@@ -31,7 +31,7 @@ LAYOUT = Layout(
 
 
 def _snapshot(step: int) -> Snapshot:
-    aggregates = np.arange(3 * 6 * 3, dtype=np.float32).reshape(3, 6, 3)
+    aggregates = np.arange(3 * 6 * 4, dtype=np.float32).reshape(3, 6, 4)
     return Snapshot(step, np.full(len(CONTEXT), 50.0 + step), np.zeros(int(LAYOUT.starts[-1]), np.float32), aggregates)
 
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from dgm_tb.moments import COUNT, M2, MAX, MEAN, MIN, STATISTICS, absent, aggregate
+from dgm_tb.moments import COUNT, DERIVED, M2, MAX, MEAN, MIN, REDUCTIONS, STATISTICS, absent, aggregate
 from dgm_tb.records import Graph, Node, RowKey
 from dgm_tb.store.run import Run
 
@@ -39,8 +39,13 @@ class FakeRun:
         return piece if units is None else piece[:, :, units]
 
     def aggregates(self, keys: tuple[RowKey, ...], indices: slice) -> NDArray[np.float32]:
-        parts = [[aggregate(self.rows[key][:, i]) for i in range(*indices.indices(len(self.steps)))] for key in keys]
-        return np.array(parts, np.float32).reshape(len(keys), len(range(*indices.indices(len(self.steps)))), 6, 3)
+        places = range(*indices.indices(len(self.steps)))
+        parts = [[self._aggregate(self.rows[key], place) for place in places] for key in keys]
+        return np.array(parts, np.float32).reshape(len(keys), len(places), len(DERIVED), len(REDUCTIONS))
+
+    @staticmethod
+    def _aggregate(rows: NDArray[np.float32], place: int) -> NDArray[np.float32]:
+        return aggregate(rows[:, place], rows[:, place - 1] if place else None)
 
     def as_run(self) -> Run:
         return cast(Run, self)

@@ -199,7 +199,7 @@ from pathlib import Path
 from dgm_tb.store.run import Run
 from dgm_tb.store.writer import RunWriter
 from tests.store import made
-form = 1400  # between two and three snapshots
+form = 1800  # between two and three snapshots
 resource.setrlimit(resource.RLIMIT_FSIZE, (form, form))
 told = []
 with RunWriter(Path(sys.argv[1]) / "plugins" / "dgm", session=made.SESSION, on_failure=told.append) as writer:
@@ -213,7 +213,7 @@ assert not writer.submit(made.manifest)
     (directory,) = (tmp_path / "plugins" / "dgm").iterdir()
     events = oracles.events(directory / "journal-00000-00000", tmp_path)
     assert [event.step for event in events] == [0, 1]
-    assert (directory / "journal-00000-00000").stat().st_size == 1400  # a torn third
+    assert (directory / "journal-00000-00000").stat().st_size == 1800  # a torn third
 
 
 def test_a_directory_that_cannot_be_made_is_an_error_at_once(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 import type { NeuronReply } from "../api/types";
 import { lastAtOrBefore, nearest } from "../lib/axis";
 import type { Palette } from "../lib/palette";
-import { fitScale, linearTicks, type ScaleName } from "../lib/scale";
+import { beyond, fitScale, type ScaleName } from "../lib/scale";
+import { linearTicks } from "../lib/ticks";
 import { drawStepAxis, drawValueAxis, drawVertical, plotFrame, yOf } from "./chart";
+import { Clipped } from "./clipped";
 import { cross, finiteRuns, type Frame } from "./spark";
 
 const MARGINS = { left: 58, right: 12, top: 8, bottom: 22 };
@@ -61,6 +63,7 @@ export function drawSeries(context: CanvasRenderingContext2D, width: number, hei
   if (scene.focus !== null) drawVertical(context, frame, xOfStep(scene.focus), palette.focus, 1.5);
   if (scene.hoveredStep !== null && scene.hoveredStep !== scene.focus) drawVertical(context, frame, xOfStep(scene.hoveredStep), palette.faint, 1, [3, 3]);
   context.lineJoin = "round";
+  const clip = new Clipped();
   places.forEach((place, order) => {
     if (place < 0) return;
     const values = series(place);
@@ -77,8 +80,10 @@ export function drawSeries(context: CanvasRenderingContext2D, width: number, hei
     context.stroke();
     context.strokeStyle = palette.bad;
     for (const [, b] of finiteRuns(values, from, to)) if (b < to) cross(context, x(b + 1), yOf(frame, scale, values[b]!), 3);
+    for (let i = from; i <= to; i++) clip.note(x(i), beyond(scale, values[i]!), values[i]!);
   });
   context.restore();
+  clip.draw(context, frame, palette);
   const marks = linearTicks(first, last, Math.max(2, Math.round(frame.width / 110))).filter(Number.isInteger);
   drawStepAxis(context, frame, marks.map((step) => ({ x: xOfStep(step), step })), palette,
     scene.focus === null ? null : { x: xOfStep(scene.focus), step: scene.focus });

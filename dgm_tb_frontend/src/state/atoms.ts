@@ -2,11 +2,12 @@
 
 import { signal } from "@preact/signals";
 import type { AggregatesReply, DensityReply, GraphReply, LayerReply, NeuronReply, Quantity, RunInfo, Statistic } from "../api/types";
+import type { LossScale } from "../lib/lossaxis";
 import type { ScaleName } from "../lib/scale";
 import type { LossHistory } from "./history";
 import { emptyResource, type Resource } from "./resource";
 
-export type LossScale = "linear" | "log" | "symlog";
+export type { LossScale };
 export type Theme = "light" | "dark";
 export type Range = readonly [from: number, to: number];
 

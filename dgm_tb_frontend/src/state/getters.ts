@@ -28,7 +28,7 @@ export const snapshots = computed<Float64Array>(() => atoms.loss.value.data?.sna
 /** Metrics drawn in the loss chart. */
 export const metrics = computed<ReadonlySet<string>>(() => {
   const columns = atoms.loss.value.data?.columns ?? [];
-  return atoms.shownMetrics.value ?? new Set(columns.filter((name, i) => i === 0 || (/loss/i.test(name) && i < 4)));
+  return atoms.shownMetrics.value ?? new Set([...columns.slice(0, 1), ...columns.slice(1).filter((name) => /loss/i.test(name)).slice(0, 3)]);
 });
 
 /** The value axis of the loss chart: symlog once the loss has left its usual size a hundredfold behind. */
@@ -81,19 +81,34 @@ export const open = computed<ReadonlySet<string>>(() => {
   return chosen ? new Set([...chosen].filter((name) => tree.groups.has(name))) : initialExpansion(tree, INITIAL_BOXES);
 });
 
+/** What a program is called: the modules that its optimizer steps. Null for one that the graph does not know. */
+export const programLabel = (program: string): string | null => atoms.graph.value.data?.programs[program] ?? null;
+
+/** The programs by name, where there are several: a GAN's generator and discriminator steps, say. */
+export const programs = computed<readonly (readonly [name: string, label: string])[]>(() => {
+  const all = Object.entries(atoms.graph.value.data?.programs ?? {});
+  return all.length > 1 ? all : [];
+});
+
 export const leaves = computed<readonly string[]>(() => (hierarchy.value ? visibleLeaves(hierarchy.value, open.value) : []));
 
 export const node = computed<GraphNode | null>(() => hierarchy.value?.nodes.get(atoms.chosenNode.value ?? "") ?? null);
 
-/** Rows of the aggregates by node: the row of the chosen program, or the node's first. */
+/** Rows of the aggregates by node: the row of the chosen program, or each node's first. */
 export const rows = computed<ReadonlyMap<string, number>>(() => {
   const data = atoms.aggregates.value.data;
   const out = new Map<string, number>();
   data?.nodes.forEach((name, row) => {
-    if (atoms.program.value === data.programs[row] || !out.has(name)) out.set(name, row);
+    if ((atoms.program.value ?? data.programs[row]) === data.programs[row] && !out.has(name)) out.set(name, row);
   });
   return out;
 });
+
+/** The program whose row a node shows, where there are several; null without a row. */
+export function programOf(name: string): string | null {
+  const row = rows.value.get(name);
+  return row === undefined || !programs.value.length ? null : atoms.aggregates.value.data?.programs[row] ?? null;
+}
 
 export interface NodeScore {
   readonly node: string;
