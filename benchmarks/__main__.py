@@ -18,6 +18,8 @@ TITLE: Final = "# Benchmarks\n\nEach section is written by the command that it n
 #: Name on the command line -> module with ``HEADING`` and ``PACKAGES`` (whose versions matter) and a ``run()`` that
 #: returns the section's Markdown.
 BENCHMARKS: Final = {
+    "capture": "benchmarks.capture",
+    "ranking": "benchmarks.ranking",
     "sampling": "benchmarks.sampling",
 }
 

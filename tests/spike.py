@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from dgm_tb.run import RunView
 
 #: A loss this many times the median of the `CALM` steps before it stands out on any axis; ordinary batches reach 1.5.
-TIMES = 5
+TIMES = 10
 CALM = 100
 #: Spikes with fewer calm steps than this between them are one episode.
 PAUSE = 60

@@ -17,9 +17,12 @@ from dgm_tb.store.run import Run
 #: The height of the chart in whose pixels lines are compared.
 HEIGHT: Final = 256
 
-#: From this robust z-score on a jump into the focus is extreme, and its unit is considered for drawing before others:
-#: Iglewicz and Hoaglin 1993, *How to detect and handle outliers*, label values from 3.5 on.
+#: From this robust z-score on a jump into the focus is extreme: Iglewicz and Hoaglin 1993, *How to detect and handle
+#: outliers*, label values from 3.5 on.
 EXTREME: Final = 3.5
+#: The units that jump most are considered for drawing before others: all extreme ones, and at least so many. Where a
+#: whole layer jumps none stands out of it, and still one asks which moved most. Half of the fewest lines drawn.
+MOVERS: Final = 10
 
 # Values that are scored: 32 MiB in float64, and the sort for their medians is what a wide layer waits for.
 _SCORED: Final = 2**22
@@ -124,9 +127,9 @@ def _scores(lines: Lines) -> NDArray[np.float32]:
 
 
 def _movers(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The units whose jump into the focus is extreme, the most extreme first."""
-    extreme = np.flatnonzero(scores >= EXTREME)
-    return extreme[np.argsort(-scores[extreme], kind="stable")]
+    """The units that jump most into the focus, the greatest jump first; none without a jump."""
+    order = np.argsort(-scores, kind="stable")  # NaN last
+    return order[: max(MOVERS, np.count_nonzero(scores >= EXTREME))][: np.count_nonzero(~np.isnan(scores))]
 
 
 def _sample(lines: Lines, m: int, scale: str, movers: NDArray[np.int64]) -> Sample:

@@ -62,7 +62,7 @@ def test_before_that_it_learned(failing: RunView) -> None:
 def test_the_healthy_twin_outlives_it_and_stays_calm(failing: RunView, healthy: RunView) -> None:
     lived, loss = len(losses(failing)), losses(healthy)
     assert np.isfinite(loss).all()
-    assert len(loss) > 1.2 * lived
+    assert len(loss) > 1.1 * lived
     assert loss[lived - 100 :].max() < 3 * np.median(loss[lived - 400 : lived - 100])
     assert np.median(loss[-100:]) < 1.5 * np.median(losses(failing)[-300:-100])
 
@@ -91,7 +91,7 @@ def test_the_failing_head_jumps_most_at_the_spike(failing: RunView) -> None:
 
 
 def test_most_of_the_units_that_moved_most_are_drawn(demo: Demo, failing: RunView) -> None:
-    """300 of 512 units are drawn, chosen by their lines in the window alone; a blind choice would catch 6 of the 10."""
+    """300 of 512 units are drawn, considering first what jumps; a blind choice would catch 6 of the 10."""
     focus = spike_step(failing)
     before = failing.steps[positions_before(failing, focus)[-2:]]
     moved = np.abs(np.diff(failing.series(HEAD, "activation", steps=before), axis=0))[0]
@@ -103,7 +103,7 @@ def test_most_of_the_units_that_moved_most_are_drawn(demo: Demo, failing: RunVie
     print(f"{len(drawn)} of the 10 units that moved most are among the {len(view.unit)} drawn lines")
     assert len(view.unit) == 300
     assert int(np.argmax(moved)) in drawn
-    assert len(drawn) >= 7
+    assert len(drawn) >= 8
 
 
 def test_everything_that_was_captured_reads_back(failing: RunView) -> None:

@@ -2,6 +2,7 @@
 
 import type { Box, Layout, Link, Point } from "../lib/layout";
 import { heatOf, mix, type Palette } from "../lib/palette";
+import { FONT } from "./chart";
 import { drawSpark, type Frame, type SparkData } from "./spark";
 import type { Viewport } from "./viewport";
 
@@ -13,6 +14,8 @@ export interface BoxLook {
   readonly hovered: boolean;
   readonly group: boolean;
   readonly spark: SparkData | null;
+  /** Why there is no curve, in a few words; null where one is expected or the box is too plain to have one. */
+  readonly gap: string | null;
   /** Position in the spark of the step under the pointer. */
   readonly hoveredIndex: number | null;
 }
@@ -32,6 +35,8 @@ export interface GraphScene {
 export const nameHeight = (zoom: number): number => (zoom < 0.75 ? 15 : 18);
 /** Cards smaller than this show their heat, and no text. */
 export const TINY = { width: 30, height: 13 };
+/** Between a card's side and its chart, pixels. */
+export const SPARK_INSET = 5;
 /** Charts smaller than this say nothing and are left out. */
 const LEAST_SPARK = { width: 40, height: 9 };
 
@@ -76,11 +81,20 @@ function drawCard(context: CanvasRenderingContext2D, frame: Frame, look: BoxLook
   context.fill();
   context.lineWidth = look.chosen ? 2.5 : look.hovered ? 1.75 : heat ? 1.75 : 1;
   context.strokeStyle = look.chosen ? palette.accent : heat ? mix(palette.border, hot, 0.35 + 0.65 * heat) : look.hovered ? palette.muted : palette.border;
+  // What has nothing to show is drawn as an outline, so that it looks empty on purpose.
+  if (look.gap !== null) context.setLineDash([3, 3]);
   context.stroke();
+  context.setLineDash([]);
   const head = nameHeight(zoom) + 2;
-  const spark = { x: frame.x + 5, y: frame.y + head, width: frame.width - 10, height: frame.height - head - 4 };
+  const spark = { x: frame.x + SPARK_INSET, y: frame.y + head, width: frame.width - 2 * SPARK_INSET, height: frame.height - head - 4 };
   if (look.spark && spark.width >= LEAST_SPARK.width && spark.height >= LEAST_SPARK.height) {
     drawSpark(context, spark, look.spark, palette, heat > 0, look.hoveredIndex);
+  } else if (look.gap && spark.width >= 70 && spark.height >= 14) {
+    context.font = FONT;
+    context.fillStyle = palette.muted;
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    context.fillText(look.gap, frame.x + frame.width / 2, spark.y + spark.height / 2, spark.width);
   }
 }
 

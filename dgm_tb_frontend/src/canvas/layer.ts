@@ -3,8 +3,9 @@
 import type { DensityReply, LayerReply } from "../api/types";
 import { shareOf, type SnapshotAxis } from "../lib/axis";
 import { EXTREME, mix, type Palette } from "../lib/palette";
-import { fitScale, padded, type ScaleName, type ValueScale } from "../lib/scale";
+import { beyond, fitScale, padded, type ScaleName, unclipped, type ValueScale, withinReach } from "../lib/scale";
 import { drawStepAxis, drawValueAxis, drawVertical, FONT, plotFrame, yOf } from "./chart";
+import { Clipped } from "./clipped";
 import { breaks, type Lines, tracePath, xOf } from "./lines";
 import { cross } from "./spark";
 
@@ -29,13 +30,17 @@ const marked = (reply: LayerReply, line: number): boolean => reply.outlier[line]
 /** The value scale of the whole layer where its density is known, else of the lines that came. */
 export function layerScale(name: ScaleName, reply: LayerReply, density: DensityReply | null): ValueScale {
   if (!density || !(density.high > density.low)) return fitScale(name, reply.values);
-  return padded({ name, low: density.low, high: density.high, threshold: Number.isFinite(density.threshold) && density.threshold > 0 ? density.threshold : 1 });
+  return padded(withinReach({ name, low: density.low, high: density.high, threshold: density.threshold > 0 ? density.threshold : 1 }));
 }
 
 export const layerLines = (reply: LayerReply, axis: SnapshotAxis, scale: ValueScale, width: number, height: number): Lines =>
   ({ frame: plotFrame(width, height, MARGINS), axis, scale, count: reply.drawn, points: reply.step.length, values: reply.values });
 
-export function drawLayer(context: CanvasRenderingContext2D, scene: LayerScene, hairline: number): void {
+/** Lines between two yields: a millisecond or two. */
+const BATCH = 24;
+
+/** Draws the layer, yielding now and then: the order of what is drawn is the same however it is sliced. */
+export function* drawLayer(context: CanvasRenderingContext2D, scene: LayerScene, hairline: number): Generator<void, void> {
   const { lines, palette, reply } = scene;
   const { frame, axis } = lines;
   drawUnrecorded(context, lines, palette);
@@ -44,30 +49,33 @@ export function drawLayer(context: CanvasRenderingContext2D, scene: LayerScene, 
   context.beginPath();
   context.rect(frame.x, frame.y - 3, frame.width, frame.height + 6);
   context.clip();
-  if (scene.density) drawDensity(context, scene.density.reply, scene.density.image, lines);
+  const drawn = Array.from({ length: Math.min(scene.prefix, reply.drawn) }, (_, line) => line);
+  // Where every unit has its own line a density would only blur them.
+  if (scene.density && drawn.length < reply.units) drawDensity(context, scene.density.reply, scene.density.image, lines);
   const chosen = new Set(scene.chosen);
   const most = reply.weight.subarray(0, scene.prefix).reduce((a, b) => Math.max(a, b), 1);
+  const plain = drawn.filter((line) => !marked(reply, line) && !chosen.has(reply.unit[line]!));
+  const conspicuous = drawn.filter((line) => marked(reply, line) && !chosen.has(reply.unit[line]!));
   // The more lines, the fainter each: sixty at full strength are as much ink as a chart of this size takes.
   const strength = Math.min(0.7, Math.max(0.09, 60 / scene.prefix));
   context.lineJoin = "round";
-  const drawn = Array.from({ length: Math.min(scene.prefix, reply.drawn) }, (_, line) => line);
-  for (const line of drawn) {
-    if (marked(reply, line) || chosen.has(reply.unit[line]!)) continue;
+  for (const [order, line] of plain.entries()) {
     const share = Math.sqrt(reply.weight[line]! / most);
     context.globalAlpha = strength * (0.4 + 0.6 * share);
     context.lineWidth = Math.max(hairline, 0.5 + 1.1 * share);
     context.strokeStyle = palette.line;
     tracePath(context, lines, line);
     context.stroke();
+    if (order % BATCH === BATCH - 1) yield;
   }
-  context.globalAlpha = 1;
-  for (const line of drawn) {
-    if (!marked(reply, line) || chosen.has(reply.unit[line]!)) continue;
-    context.lineWidth = 1.5;
+  const few = conspicuous.length <= 40;
+  for (const [order, line] of conspicuous.entries()) {
+    context.lineWidth = few ? 1.5 : 1;
     context.strokeStyle = jumped(reply, line) ? palette.heat : palette.outlier;
-    context.globalAlpha = chosen.size ? 0.5 : 0.95;
+    context.globalAlpha = (chosen.size ? 0.5 : 0.95) * Math.min(1, Math.max(0.25, 40 / conspicuous.length));
     tracePath(context, lines, line);
     context.stroke();
+    if (order % BATCH === BATCH - 1) yield;
   }
   context.globalAlpha = 1;
   drawVertical(context, { ...frame, y: frame.y - 3, height: frame.height + 6 }, xOf(lines, axis.focus), palette.focus, 1.5);
@@ -79,13 +87,29 @@ export function drawLayer(context: CanvasRenderingContext2D, scene: LayerScene, 
     tracePath(context, lines, line);
     context.stroke();
   });
+  yield;
   for (const line of drawn) {
     if (!reply.nonfinite[line]) continue;
     context.strokeStyle = palette.bad;
     for (const { x, y } of breaks(lines, line).slice(0, 4)) cross(context, x, y, 3);
   }
   context.restore();
+  drawClipped(context, lines, drawn, palette);
   drawSteps(context, lines, palette);
+}
+
+function drawClipped(context: CanvasRenderingContext2D, lines: Lines, drawn: readonly number[], palette: Palette): void {
+  const clipped = new Clipped();
+  const { scale, points, values } = lines;
+  for (let index = 0; index < points; index++) {
+    let [low, high] = [Infinity, -Infinity];
+    for (const line of drawn) {
+      const value = values[line * points + index]!;
+      if (Number.isFinite(value)) [low, high] = [Math.min(low, value), Math.max(high, value)];
+    }
+    for (const value of [low, high]) clipped.note(xOf(lines, index), beyond(scale, value), value);
+  }
+  clipped.draw(context, lines.frame, palette);
 }
 
 /** What the pointer does: line under it, its unit's step, a lasso being drawn. */
@@ -128,18 +152,22 @@ export function drawLayerOverlay(context: CanvasRenderingContext2D, lines: Lines
   }
 }
 
-/** The image's columns are linear in step, the chart's places are snapshots: each stretch is drawn into its own slot. */
+/**
+ * The image's columns are linear in step, the chart's places are snapshots: each stretch is drawn into its own slot.
+ * First and last snapshot, lowest and highest value stand on the centres of the image's outermost pixels.
+ */
 function drawDensity(context: CanvasRenderingContext2D, reply: DensityReply, image: HTMLCanvasElement, lines: Lines): void {
   const { steps } = lines.axis;
   const [first, last] = [steps[0], steps[steps.length - 1]];
-  const top = yOf(lines.frame, lines.scale, reply.high);
-  const height = yOf(lines.frame, lines.scale, reply.low) - top;
-  if (first === undefined || last === undefined || last === first || !(height > 0)) return;
-  const column = (step: number): number => ((step - first) / (last - first)) * reply.width;
+  const heightOf = (value: number): number => lines.frame.y + lines.frame.height * (1 - unclipped(lines.scale, value));
+  const pixel = (heightOf(reply.low) - heightOf(reply.high)) / Math.max(1, reply.height - 1);
+  if (first === undefined || last === undefined || last === first || !(pixel > 0)) return;
+  const column = (step: number): number => 0.5 + ((step - first) / (last - first)) * (reply.width - 1);
   context.imageSmoothingEnabled = true;
   for (const [a, b] of evenStretches(steps)) {
     const from = column(steps[a]!);
-    context.drawImage(image, from, 0, Math.max(0.01, column(steps[b]!) - from), reply.height, xOf(lines, a), top, xOf(lines, b) - xOf(lines, a), height);
+    context.drawImage(image, from, 0, Math.max(0.01, column(steps[b]!) - from), reply.height,
+      xOf(lines, a), heightOf(reply.high) - pixel / 2, xOf(lines, b) - xOf(lines, a), pixel * reply.height);
   }
 }
 

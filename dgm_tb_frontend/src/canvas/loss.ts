@@ -44,8 +44,8 @@ export function drawLossMarks(context: CanvasRenderingContext2D, marks: LossMark
   const { ticks, bars } = tickRuns([...marks.snapshots].map(x).filter(shown), LEAST_GAP * ratio);
   context.fillStyle = palette.muted;
   for (const at of ticks) context.fillRect(Math.round(at - ratio / 2), bottom - 5 * ratio, ratio, 5 * ratio);
-  context.globalAlpha = 0.45;
-  for (const [from, to] of bars) context.fillRect(from, bottom - 2 * ratio, to - from, 2 * ratio);
+  context.globalAlpha = 0.55;
+  for (const [from, to] of bars) context.fillRect(from, bottom - 3 * ratio, to - from, 3 * ratio);
   context.globalAlpha = 1;
   context.fillStyle = palette.text;
   for (const at of [...marks.deep].map(x).filter(shown)) {

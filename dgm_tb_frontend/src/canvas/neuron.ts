@@ -3,7 +3,7 @@
 import type { NeuronReply } from "../api/types";
 import { lastAtOrBefore, nearest } from "../lib/axis";
 import type { Palette } from "../lib/palette";
-import { beyond, fitScale, type ScaleName } from "../lib/scale";
+import { beyond, fitScale, seeing, type ScaleName } from "../lib/scale";
 import { linearTicks } from "../lib/ticks";
 import { drawStepAxis, drawValueAxis, drawVertical, plotFrame, yOf } from "./chart";
 import { Clipped } from "./clipped";
@@ -52,7 +52,11 @@ export function drawSeries(context: CanvasRenderingContext2D, width: number, hei
   const from = Math.max(0, lastAtOrBefore(steps, first));
   const to = Math.min(n - 1, lastAtOrBefore(steps, last) + 1);
   const places = scene.units.map((unit) => reply.units.indexOf(unit));
-  const scale = fitScale(scene.scale, places.filter((place) => place >= 0).flatMap((place) => [...series(place).subarray(from, to + 1)]));
+  const drawn = (until: number): number[] => places.filter((place) => place >= 0).flatMap((place) => [...series(place).subarray(from, until + 1)]);
+  const fitted = fitScale(scene.scale, drawn(to));
+  // Growth over the run is what the chart is for; only what explodes beyond any axis gives way to what is at the focus.
+  const exploded = drawn(to).some((value) => beyond(fitted, value) !== 0);
+  const scale = exploded && scene.focus !== null ? seeing(fitted, drawn(lastAtOrBefore(steps, scene.focus))) : fitted;
   const x = (i: number): number => frame.x + ((steps[i]! - first) / (last - first)) * frame.width;
   drawValueAxis(context, frame, scale, palette);
   context.save();

@@ -2,7 +2,8 @@
 
 import { shareOf, type SnapshotAxis } from "../lib/axis";
 import type { Palette } from "../lib/palette";
-import { position, type ValueScale } from "../lib/scale";
+import { beyond, position, type ValueScale } from "../lib/scale";
+import { arrowhead } from "./clipped";
 
 export interface SparkData {
   readonly axis: SnapshotAxis;
@@ -50,6 +51,11 @@ export function drawSpark(context: CanvasRenderingContext2D, frame: Frame, data:
     if (a === b) context.arc(x(a), y(data.mean[a]!), 1.2, 0, Math.PI * 2);
     for (let i = a; i <= b; i++) context.lineTo(x(i), y(data.mean[i]!));
     context.stroke();
+  }
+  context.fillStyle = hot ? palette.heat : palette.line;
+  for (let i = first; i <= last; i++) {
+    if (beyond(scale, data.high[i]!) > 0) arrowhead(context, x(i), frame.y, 1, 2.5);
+    if (beyond(scale, data.low[i]!) < 0) arrowhead(context, x(i), frame.y + frame.height, -1, 2.5);
   }
   context.strokeStyle = palette.bad;
   for (let i = first; i <= last; i++) if (data.nonfinite[i]! > 0) cross(context, x(i), frame.y + 3, 2.2);

@@ -6,15 +6,13 @@
  */
 
 import dagre from "@dagrejs/dagre";
-import { groupId, isGroup, nameOf, nodeId } from "./hierarchy";
+import { isGroup, nameOf } from "./hierarchy";
+import { sideArcs } from "./arcs";
+import { Lanes, type Obstacle, straighten } from "./lanes";
 import { skippingEdges } from "./skips";
+import { IN, type LayoutInput, OUT, type SiblingEdge, Tree } from "./tree";
 
-export interface LayoutInput {
-  readonly nodes: readonly { readonly name: string; readonly group: string; readonly compact: boolean }[];
-  readonly groups: readonly { readonly name: string; readonly parent: string }[];
-  readonly edges: readonly { readonly source: string; readonly target: string; readonly back: boolean }[];
-  readonly open: readonly string[];
-}
+export type { LayoutInput } from "./tree";
 
 export interface Box {
   readonly id: string;
@@ -52,19 +50,8 @@ export const CARD = { width: 156, height: 58 };
 export const PILL = { width: 116, height: 26 };
 const HEADER = 22;
 const PADDING = 12;
-const ARC_ROOM = 26;
-/** Side arcs keep this far from what they pass. */
-const ARC_GAP = 14;
+const ARC_ROOM = 24;
 const PORT_ROOM = 8;
-const IN = "port:in";
-const OUT = "port:out";
-
-interface SiblingEdge {
-  readonly from: string;
-  readonly to: string;
-  readonly back: boolean;
-  readonly edges: number[];
-}
 
 interface Placed {
   readonly width: number;
@@ -75,7 +62,8 @@ interface Placed {
   readonly portOut: number;
 }
 
-type Size = { readonly width: number; readonly height: number };
+/** An open group's edges go on at its ports, those of other boxes at their middle. */
+type Size = { readonly width: number; readonly height: number; readonly portIn?: number; readonly portOut?: number };
 
 /** A cache of group layouts; its owner is the worker, or a test. */
 export class LayoutCache {
@@ -99,77 +87,15 @@ export function layout(input: LayoutInput, cache: LayoutCache): Layout {
   const skips = skippingEdges(input.nodes.map((node) => node.name), input.edges);
   emit("", 0, 0, 0, tree, placed, size, skips, boxes, links);
   const root = placed.get("")!;
-  const arcs = sideArcs(tree, boxes);
+  const arcs = sideArcs(tree, boxes, links);
   const right = Math.max(root.width, ...arcs.map((arc) => arc.points[1]![0] + PADDING));
   return { width: right, height: root.height, boxes, links: [...links, ...arcs] };
-}
-
-/** The open groups with their visible children and the edges between siblings. */
-class Tree {
-  readonly open: ReadonlySet<string>;
-  readonly compact: ReadonlySet<string>;
-  readonly children = new Map<string, string[]>([["", []]]);
-  readonly siblings = new Map<string, Map<string, SiblingEdge>>();
-  readonly arcs: { from: string; to: string; edge: number }[] = [];
-  private readonly parents = new Map<string, string>();
-
-  constructor(input: LayoutInput) {
-    this.open = new Set(input.open);
-    this.compact = new Set(input.nodes.filter((node) => node.compact).map((node) => node.name));
-    const known = new Set(input.groups.map((group) => group.name));
-    const home = (name: string): string => (known.has(name) ? name : "");
-    for (const group of input.groups) this.parents.set(groupId(group.name), home(group.parent));
-    for (const node of input.nodes) this.parents.set(nodeId(node.name), home(node.group));
-    for (const [id, parent] of this.parents) this.children.set(parent, [...(this.children.get(parent) ?? []), id]);
-    input.edges.forEach((edge, index) => this.lift(nodeId(edge.source), nodeId(edge.target), edge.back, index));
-  }
-
-  /** Open groups that are visible, innermost first, the top last. */
-  bottomUp(group = ""): string[] {
-    const inner = (this.children.get(group) ?? []).filter((id) => isGroup(id) && this.open.has(nameOf(id)));
-    return [...inner.flatMap((id) => this.bottomUp(nameOf(id))), group];
-  }
-
-  /** The visible box of an item, then the open groups around it, ending with `g:`. */
-  private chain(id: string): string[] {
-    const path = [id];
-    for (let at = id; at !== "g:"; at = path[path.length - 1]!) {
-      const parent = this.parents.get(at);
-      if (parent === undefined) return [];
-      path.push(groupId(parent));
-    }
-    const closed = path.findLastIndex((item) => item !== "g:" && isGroup(item) && !this.open.has(nameOf(item)));
-    return closed > 0 ? path.slice(closed) : path;
-  }
-
-  private lift(source: string, target: string, back: boolean, index: number): void {
-    const a = this.chain(source);
-    const b = this.chain(target);
-    if (!a.length || !b.length || (a[0] === b[0] && isGroup(a[0]!))) return;
-    if (back || a[0] === b[0]) this.arcs.push({ from: a[0]!, to: b[0]!, edge: index });
-    if (a[0] === b[0]) return;
-    const common = a.find((item) => b.includes(item))!;
-    const [i, j] = [a.indexOf(common), b.indexOf(common)];
-    this.add(nameOf(common), a[i - 1]!, b[j - 1]!, back, index);
-    if (back) return;
-    for (let k = 1; k < i; k++) this.add(nameOf(a[k]!), a[k - 1]!, OUT, false, index);
-    for (let k = 1; k < j; k++) this.add(nameOf(b[k]!), IN, b[k - 1]!, false, index);
-  }
-
-  private add(group: string, from: string, to: string, back: boolean, index: number): void {
-    const edges = this.siblings.get(group) ?? new Map<string, SiblingEdge>();
-    this.siblings.set(group, edges);
-    const key = `${from}\n${to}\n${back}`;
-    const known = edges.get(key);
-    if (known) known.edges.push(index);
-    else edges.set(key, { from, to, back, edges: [index] });
-  }
 }
 
 function placeGroup(group: string, tree: Tree, size: (id: string) => Size, cache: LayoutCache): Placed {
   const children = tree.children.get(group) ?? [];
   const edges = [...(tree.siblings.get(group)?.values() ?? [])];
-  const key = JSON.stringify([group, children.map((id) => [id, size(id).width, size(id).height]), edges]);
+  const key = JSON.stringify([group, children.map((id) => [id, size(id).width, size(id).height, size(id).portIn, size(id).portOut]), edges]);
   const known = cache.groups.get(key);
   if (known) return known;
   cache.runs++;
@@ -181,7 +107,7 @@ function placeGroup(group: string, tree: Tree, size: (id: string) => Size, cache
 
 function runDagre(group: string, children: readonly string[], edges: readonly SiblingEdge[], size: (id: string) => Size): Placed {
   const graph = new dagre.graphlib.Graph();
-  graph.setGraph({ rankdir: "TB", nodesep: 20, ranksep: 24, edgesep: 12 });
+  graph.setGraph({ rankdir: "TB", nodesep: 20, ranksep: 28, edgesep: 12 });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const id of children) graph.setNode(id, { width: size(id).width, height: size(id).height });
   const forward = edges.filter((edge) => !edge.back);
@@ -190,25 +116,37 @@ function runDagre(group: string, children: readonly string[], edges: readonly Si
   // A back edge is laid out reversed, unless that edge is there anyway: it keeps its ends near and in order.
   for (const edge of edges) if (edge.back && !graph.hasEdge(edge.to, edge.from)) graph.setEdge(edge.to, edge.from, { weight: 0 });
   dagre.layout(graph);
-  const inner = children.map((id) => ({ id, ...(graph.node(id) as { x: number; y: number }) }));
+  const placed = children.map((id) => ({ id, ...(graph.node(id) as { x: number; y: number }) }));
   // dagre centres the boxes of a rank on one height; an edge between them passes the whole height of the tallest.
-  const rankHeight = (y: number): number => Math.max(0, ...inner.filter((n) => Math.abs(n.y - y) < 1).map((n) => size(n.id).height));
-  const bends = new Map(forward.map((edge) => [edge, bendsOf(graph.edge(edge.from, edge.to) as { points: { x: number; y: number }[] }, rankHeight)]));
+  const rankHeight = (y: number): number => Math.max(0, ...placed.filter((n) => Math.abs(n.y - y) < 1).map((n) => size(n.id).height));
+  // A port stands on the border, beyond the boxes of its own rank: its edges pass them.
+  const beside = (id: string): Point[] => {
+    const { x, y } = graph.node(id) as { x: number; y: number };
+    const half = id === IN || id === OUT ? rankHeight(y) / 2 : 0;
+    return half ? [[x, y - half], [x, y + half]] : [];
+  };
+  const dagreBends = new Map(forward.map((link) =>
+    [link, [...beside(link.from), ...bendsOf(graph.edge(link.from, link.to) as { points: { x: number; y: number }[] }, rankHeight), ...beside(link.to)]]));
+  const inner = placed.map((n) => ({ ...n, y: n.y + leaning(n.id, forward) * (rankHeight(n.y) - size(n.id).height) / 2 }));
+  const obstacles = new Map(inner.map(({ id, x, y }) => {
+    const { width, height } = size(id);
+    return [id, { left: x - width / 2, right: x + width / 2, top: y - height / 2, bottom: y + height / 2 }];
+  }));
+  const bends = lanes(forward, dagreBends, obstacles, size, (port) => graph.node(port) as { x: number; y: number });
   const passing = [...bends.values()].flat().map(([x]) => x);
-  const left = Math.min(...inner.map((n) => n.x - size(n.id).width / 2), ...passing, Infinity);
-  const right = Math.max(...inner.map((n) => n.x + size(n.id).width / 2), ...passing, -Infinity);
-  const top = Math.min(...inner.map((n) => n.y - size(n.id).height / 2), Infinity);
-  const bottom = Math.max(...inner.map((n) => n.y + size(n.id).height / 2), -Infinity);
+  const edge = (side: "left" | "right" | "top" | "bottom", most: (...values: number[]) => number, none: number): number => most(...[...obstacles.values()].map((box) => box[side]), none);
+  const [left, right] = [Math.min(edge("left", Math.min, Infinity), ...passing), Math.max(edge("right", Math.max, -Infinity), ...passing)];
+  const [top, bottom] = [edge("top", Math.min, Infinity), edge("bottom", Math.max, -Infinity)];
   const titled = group !== "";
   const shiftX = PADDING - left;
   // Edges need a slope to meet at a port.
   const above = PADDING + (graph.hasNode(IN) && children.length > 1 ? PORT_ROOM : 0);
   const below = PADDING + (graph.hasNode(OUT) && children.length > 1 ? PORT_ROOM : 0);
   const shiftY = (titled ? HEADER : 0) + above - top;
-  const routes = forward.map((edge) => ({
-    edge, bends: bends.get(edge)!.map(([x, y]): Point => [x + shiftX, y + shiftY]),
+  const routes = forward.map((link) => ({
+    edge: link, bends: bends.get(link)!.map(([x, y]): Point => [x + shiftX, y + shiftY]),
   }));
-  const arcs = edges.some((edge) => edge.back || edge.from === edge.to) ? ARC_ROOM : 0;
+  const arcs = edges.some((link) => link.back) ? ARC_ROOM : 0;
   const portX = (port: string): number => (graph.hasNode(port) ? (graph.node(port) as { x: number }).x + shiftX : (right - left) / 2 + PADDING);
   const width = right - left + 2 * PADDING + arcs;
   return {
@@ -230,6 +168,31 @@ const bendsOf = ({ points }: { points: readonly { x: number; y: number }[] }, ra
     const half = rankHeight(y) / 2;
     return half ? [[x, y - half], [x, y + half]] : [[x, y]];
   });
+
+/** What only gives stands near its receivers, at the foot of a tall rank; what only takes at its head. */
+function leaning(id: string, edges: readonly SiblingEdge[]): number {
+  const [takes, gives] = [edges.some((edge) => edge.to === id), edges.some((edge) => edge.from === id)];
+  return takes === gives ? 0 : gives ? 1 : -1;
+}
+
+/** How far beyond the boxes a lane may lie, pixels. */
+const OUTSIDE = 48;
+
+/** Every edge's bends, those that pass others straightened; short edges first, so that they lie inside long ones. */
+function lanes(edges: readonly SiblingEdge[], bends: ReadonlyMap<SiblingEdge, readonly Point[]>, obstacles: ReadonlyMap<string, Obstacle>,
+               size: (id: string) => Size, port: (id: string) => { x: number; y: number }): ReadonlyMap<SiblingEdge, readonly Point[]> {
+  const taken = new Lanes();
+  const boxes = [...obstacles.values()];
+  const [left, right] = [Math.min(...boxes.map((box) => box.left)) - OUTSIDE, Math.max(...boxes.map((box) => box.right)) + OUTSIDE];
+  const end = (id: string, foot: boolean): Point => {
+    const box = obstacles.get(id);
+    if (!box) return [port(id).x, port(id).y];
+    const { width, portIn, portOut } = size(id);
+    return [box.left + ((foot ? portOut : portIn) ?? width / 2), foot ? box.bottom : box.top];
+  };
+  const order = [...edges].sort((a, b) => bends.get(a)!.length - bends.get(b)!.length);
+  return new Map(order.map((edge) => [edge, straighten(end(edge.from, true), end(edge.to, false), bends.get(edge)!, boxes, taken, left, right)]));
+}
 
 function emit(group: string, x: number, y: number, depth: number, tree: Tree, placed: ReadonlyMap<string, Placed>,
               size: (id: string) => Size, skips: ReadonlySet<number>, boxes: Box[], links: Link[]): void {
@@ -253,37 +216,4 @@ function emit(group: string, x: number, y: number, depth: number, tree: Tree, pl
     const port = (id: string): string | null => (id === IN || id === OUT ? null : id);
     links.push({ kind: edge.edges.every((index) => skips.has(index)) ? "residual" : "forward", points: [end(edge.from, true), ...middle, end(edge.to, false)], from: port(edge.from), to: port(edge.to), edges: edge.edges });
   }
-}
-
-function sideArcs(tree: Tree, boxes: readonly Box[]): Link[] {
-  const byId = new Map(boxes.map((box) => [box.id, box]));
-  const merged = new Map<string, { from: Box; to: Box; edges: number[] }>();
-  for (const arc of tree.arcs) {
-    const from = byId.get(arc.from);
-    const to = byId.get(arc.to);
-    if (!from || !to) continue;
-    const key = `${arc.from}\n${arc.to}`;
-    const known = merged.get(key) ?? { from, to, edges: [] };
-    known.edges.push(arc.edge);
-    merged.set(key, known);
-  }
-  return [...merged.values()].map(({ from, to, edges }, order): Link => {
-    const [start, end] = [from.y + from.height * 0.65, to.y + to.height * 0.35];
-    return {
-      kind: "back",
-      points: [[from.x + from.width, start], [clearOf(boxes, from, to) + ARC_GAP + (order % 4) * 5, (start + end) / 2], [to.x + to.width, end]],
-      from: from.id,
-      to: to.id,
-      edges,
-    };
-  });
-}
-
-/** The right edge of everything between two boxes, but for the groups that both lie in. */
-function clearOf(boxes: readonly Box[], from: Box, to: Box): number {
-  const [top, bottom] = [Math.min(from.y, to.y), Math.max(from.y + from.height, to.y + to.height)];
-  const holds = (outer: Box, inner: Box): boolean =>
-    outer !== inner && outer.x <= inner.x && outer.y <= inner.y && outer.x + outer.width >= inner.x + inner.width && outer.y + outer.height >= inner.y + inner.height;
-  const between = boxes.filter((box) => box.y < bottom && box.y + box.height > top && !(holds(box, from) && holds(box, to)));
-  return Math.max(...between.map((box) => box.x + box.width));
 }

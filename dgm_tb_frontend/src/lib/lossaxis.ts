@@ -15,6 +15,9 @@ export interface LossAxis {
   readonly ceiling: number;
 }
 
+/** A symlog loss axis ends this many medians above zero: spikes are what the chart is read for, so it reaches far. */
+const REACH = 1e5;
+
 /** An axis for the finite ones of `values`; on a logarithmic scale for the positive ones. */
 export function lossAxis(scale: LossScale, values: readonly number[]): LossAxis {
   const fit = Float64Array.from(values.filter((value) => Number.isFinite(value) && (scale !== "log" || value > 0))).sort();
@@ -22,7 +25,7 @@ export function lossAxis(scale: LossScale, values: readonly number[]): LossAxis 
   const sizes = fit.map(Math.abs).sort();
   const threshold = sizes[sizes.length >> 1] || 1;
   if (scale === "log") return { scale, low: least / 1.2, high: Math.max(most * 1.2, least * 1.0001), threshold, ceiling: Infinity };
-  const near = scale === "symlog" ? withinReach({ name: "symlog", low: least, high: most, threshold }) : { name: "linear" as const, low: least, high: most, threshold };
+  const near = scale === "symlog" ? withinReach({ name: "symlog", low: least, high: most, threshold }, REACH) : { name: "linear" as const, low: least, high: most, threshold };
   const roomy = padded(near);
   // An axis that nearly reaches zero shows it: heights can then be compared.
   const low = least >= 0 && least < 0.35 * near.high ? 0 : roomy.low;

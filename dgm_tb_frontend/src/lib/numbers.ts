@@ -21,7 +21,7 @@ export function formatValue(value: number, digits = 3): string {
 export function formatScore(score: number): string {
   if (Number.isNaN(score)) return "–";
   if (!Number.isFinite(score)) return "∞";
-  if (score >= 1e4) return formatValue(score, 1);
+  if (score >= 1e4) return score.toExponential(0).replace("e+", "e");
   return score >= 100 ? formatCount(Math.round(score)) : score.toFixed(1).replace(/^-0\.0$/, "0.0").replace("-", "−");
 }
 

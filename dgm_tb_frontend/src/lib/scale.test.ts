@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { beyond, fitScale, position, type ScaleName, ticks, valueAt } from "./scale";
+import { beyond, fitScale, position, seeing, type ScaleName, ticks, valueAt } from "./scale";
 
 const NAMES: readonly ScaleName[] = ["linear", "symlog", "robust"];
 const SETS: Readonly<Record<string, number[]>> = {
@@ -52,8 +52,17 @@ it("robust leaves a lone spike out of the chart", () => {
   expect(position(scale, 1e8)).toBeGreaterThan(1);
 });
 
+it("narrows to what was there up to the focus, and only on a symlog axis", () => {
+  const values = [...Array.from({ length: 40 }, (_, i) => Math.sin(i)), 5, 800];
+  const scale = seeing(fitScale("symlog", values), values.slice(0, 41));
+  expect([scale.high, beyond(scale, 800), beyond(scale, 5)]).toEqual([20, 1, 0]);
+  expect(position(scale, 5)).toBeGreaterThan(position(fitScale("symlog", values), 5));
+  expect(seeing(fitScale("linear", values), [1])).toEqual(fitScale("linear", values));
+  expect(seeing(fitScale("symlog", values), [NaN])).toEqual(fitScale("symlog", values));
+});
+
 it("symlog leaves the crowd a tenth of the height whatever explodes, and says what is clipped", () => {
   const scale = fitScale("symlog", [...Array.from({ length: 99 }, (_, i) => Math.sin(i)), 1e37, -1e20]);
-  expect(position(scale, 1) - position(scale, -1)).toBeGreaterThan(0.05);
+  expect(position(scale, scale.threshold) - position(scale, -scale.threshold)).toBeGreaterThan(0.09);
   expect([1e37, 1, -1e20, NaN, Infinity].map((value) => beyond(scale, value))).toEqual([1, 0, -1, 0, 0]);
 });

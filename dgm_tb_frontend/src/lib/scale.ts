@@ -65,10 +65,20 @@ export function fitScale(name: ScaleName, values: ArrayLike<number>): ValueScale
   return padded(withinReach({ name, low: from, high: to, threshold }));
 }
 
-/** The same scale, a symlog one no wider than `SYMLOG_REACH` allows. */
-export function withinReach(scale: ValueScale): ValueScale {
-  const most = SYMLOG_REACH * scale.threshold;
+/** The same scale, a symlog one ending `reach` thresholds from zero at most. */
+export function withinReach(scale: ValueScale, reach = SYMLOG_REACH): ValueScale {
+  const most = reach * scale.threshold;
   return scale.name === "symlog" ? { ...scale, low: Math.max(scale.low, -most), high: Math.min(scale.high, most) } : scale;
+}
+
+/** How many times what was there up to the focus a curve's axis goes. */
+const AFTERWARDS = 4;
+
+/** The same scale, a symlog one narrowed to what was there up to the focus: what explodes later must not flatten the jump one looks at. */
+export function seeing(scale: ValueScale, until: readonly number[]): ValueScale {
+  const most = AFTERWARDS * until.reduce((a, b) => (Number.isFinite(b) ? Math.max(a, Math.abs(b)) : a), 0);
+  const [low, high] = [Math.max(scale.low, -most), Math.min(scale.high, most)];
+  return scale.name === "symlog" && high > low ? { ...scale, low, high } : scale;
 }
 
 /** The same scale with a little room, and never of zero height. */

@@ -22,6 +22,13 @@ export interface TickAxis {
 
 /** About `count` powers of ten, then 5s and 2s between them; linear ones where the range holds too few of these. */
 export function logarithmicTicks(axis: TickAxis, count: number): number[] {
+  const kept = spread(axis, count);
+  if (kept.length >= 3) return kept;
+  // Of a wide range two would say too little; a narrow one is nearly linear.
+  return Math.max(Math.abs(axis.low), Math.abs(axis.high)) > 30 * axis.least ? spread(axis, 2 * count) : linearTicks(axis.low, axis.high, count);
+}
+
+function spread(axis: TickAxis, count: number): number[] {
   const top = Math.max(Math.abs(axis.low), Math.abs(axis.high));
   const candidates = [0];
   for (let e = Math.floor(Math.log10(axis.least)); e <= Math.ceil(Math.log10(top)); e++) {
@@ -38,6 +45,5 @@ export function logarithmicTicks(axis: TickAxis, count: number): number[] {
     const at = axis.place(value);
     if (kept.every((other) => Math.abs(other.at - at) >= 0.8 / count)) kept.push({ value: Number(value.toPrecision(6)), at });
   }
-  if (kept.length < 3) return linearTicks(axis.low, axis.high, count);
   return kept.map((k) => k.value).sort((a, b) => a - b);
 }

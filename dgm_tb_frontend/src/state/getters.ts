@@ -3,6 +3,7 @@
 import { computed } from "@preact/signals";
 import { lastAtOrBefore, type SnapshotAxis, snapshotAxis } from "../lib/axis";
 import { buildHierarchy, groupId, type Hierarchy, initialExpansion, isGroup, nameOf, nodeId, visibleLeaves } from "../lib/hierarchy";
+import { sharedPrefix } from "../lib/names";
 import type { GraphNode, RunInfo } from "../api/types";
 import * as atoms from "./atoms";
 
@@ -109,6 +110,22 @@ export function programOf(name: string): string | null {
   const row = rows.value.get(name);
   return row === undefined || !programs.value.length ? null : atoms.aggregates.value.data?.programs[row] ?? null;
 }
+
+/** The mark of a program on nodes and in legends: ①, ② … */
+export function programMark(program: string): string {
+  const at = programs.value.findIndex(([name]) => name === program);
+  return at < 0 ? "" : String.fromCodePoint(0x2460 + Math.min(at, 19));
+}
+
+/** Why the chosen node has no lines for what is chosen at the top; null where it has. */
+export const layerGap = computed<"quantity" | "program" | null>(() => {
+  if (!node.value) return null;
+  if (!node.value.quantities.includes(atoms.quantity.value)) return "quantity";
+  return atoms.program.value !== null && !node.value.programs.includes(atoms.program.value) ? "program" : null;
+});
+
+/** What all recorded nodes' names begin with. */
+export const namePrefix = computed(() => sharedPrefix([...(hierarchy.value?.nodes.values() ?? [])].filter((n) => n.kind === "module").map((n) => n.name)));
 
 export interface NodeScore {
   readonly node: string;

@@ -32,7 +32,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
 
 /** What is done with the pointer or within a panel; listed in the help only. */
 export const GESTURES: readonly (readonly [shown: string, means: string])[] = [
-  ["Click the loss", "put the focus on the nearest snapshot"],
+  ["Click the loss", "put the focus on the nearest snapshot; where several share a pixel, on the one with the greatest loss"],
   ["Drag across the loss", "look at a range of steps only; double-click to end"],
   ["↑ ↓ on a node", "along the data flow"],
   ["Enter on a node", "open its layer, or open and close a group"],

@@ -3,7 +3,7 @@
 import { effect } from "@preact/signals";
 import { fetchAggregates, fetchDensity, fetchGraph, fetchLayer, fetchLoss, fetchNeuron } from "../api/client";
 import * as atoms from "./atoms";
-import { focus, focusIndex, reach, run, snapshots } from "./getters";
+import { focus, focusIndex, layerGap, reach, run, snapshots } from "./getters";
 import { merge, resumeStep } from "./history";
 import { ask, clear } from "./resource";
 
@@ -51,7 +51,7 @@ const loadAggregates = (): void => {
 function layerQuestion() {
   const info = run.value;
   const node = atoms.chosenNode.value;
-  if (!info || !node || focus.value === null || !atoms.visible.value) return null;
+  if (!info || !node || focus.value === null || !atoms.visible.value || layerGap.value) return null;
   const params = {
     run: info.name, node, program: atoms.program.value, quantity: atoms.quantity.value, statistic: atoms.statistic.value,
     focus: focus.value, window: reach.value, m: atoms.lineBudget.value, scale: atoms.scale.value,
@@ -61,6 +61,7 @@ function layerQuestion() {
 
 const loadLayer = (): void => {
   const asked = layerQuestion();
+  if (layerGap.value) return clear(atoms.layer);
   if (!asked) return;
   ask(atoms.layer, asked.key, alike(atoms.layer.value.dataKey, asked.key, 4), (signal) => fetchLayer(asked.params, signal));
 };
@@ -78,7 +79,7 @@ const loadNeuron = (): void => {
   const info = run.value;
   const node = atoms.chosenNode.value;
   const units = atoms.chosenUnits.value;
-  if (!info || !node || !units.length) return clear(atoms.neuron);
+  if (!info || !node || !units.length || layerGap.value) return clear(atoms.neuron);
   if (!atoms.visible.value) return;
   const params = { run: info.name, node, program: atoms.program.value, quantity: atoms.quantity.value, units: units.join(",") };
   const key = question(info.name, info.generation, node, params.quantity, params, info.snapshots);

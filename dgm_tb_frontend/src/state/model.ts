@@ -7,7 +7,7 @@
 
 import { isGroup, nameOf } from "../lib/hierarchy";
 import * as atoms from "./atoms";
-import { boxScore, focus, following, open, ranking, run, snapshots } from "./getters";
+import { boxScore, focus, following, layerGap, open, ranking, run, snapshots } from "./getters";
 import { probes } from "./probes";
 
 const LISTED_UNITS = 2000;
@@ -15,8 +15,9 @@ const LISTED_UNITS = 2000;
 export const model = {
   /** Every chart that can be drawn for the present choices is drawn from answers to exactly these. */
   get ready(): boolean {
-    const asked = [atoms.loss, atoms.graph, atoms.aggregates, ...(atoms.chosenNode.peek() ? [atoms.layer] : []), ...(atoms.chosenUnits.peek().length ? [atoms.neuron] : [])];
-    return asked.every(({ value }) => value.data !== null && !value.loading && value.dataKey === value.key) && probes.boxes().length > 0;
+    const layered = layerGap.peek() === null;
+    const asked = [atoms.loss, atoms.graph, atoms.aggregates, ...(layered && atoms.chosenNode.peek() ? [atoms.layer] : []), ...(layered && atoms.chosenUnits.peek().length ? [atoms.neuron] : [])];
+    return asked.every(({ value }) => value.data !== null && !value.loading && value.dataKey === value.key) && probes.boxes().length > 0 && !probes.drawing();
   },
   /** Name and state of the run on show. */
   get run() {

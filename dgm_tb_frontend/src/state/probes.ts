@@ -14,7 +14,9 @@ export interface Rect extends Place {
 export interface Probes {
   lossPoint: (step: number) => Place | null;
   boxes: () => readonly { readonly id: string; readonly box: Rect; readonly open: boolean }[];
+  /** Whether the layer's picture is still being drawn. */
+  drawing: () => boolean;
   unitPoint: (unit: number, step: number) => Place | null;
 }
 
-export const probes: Probes = { lossPoint: () => null, boxes: () => [], unitPoint: () => null };
+export const probes: Probes = { lossPoint: () => null, boxes: () => [], drawing: () => false, unitPoint: () => null };

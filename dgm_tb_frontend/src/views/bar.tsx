@@ -6,7 +6,8 @@ import { isGroup, nameOf } from "../lib/hierarchy";
 import { formatAge, formatCount } from "../lib/numbers";
 import { chooseRun, followLive, moveFocus, pause, revealNode, toggleGroup } from "../state/actions";
 import * as atoms from "../state/atoms";
-import { age, find, focus, focusIndex, following, hierarchy, open, run, snapshots, sortedRuns } from "../state/getters";
+import { age, find, focus, focusIndex, following, hierarchy, open, programMark, programs, run, snapshots, sortedRuns } from "../state/getters";
+import { WORDS } from "../lib/words";
 import { Choice, Segments } from "./control";
 import { emptyReason } from "./empty";
 
@@ -54,10 +55,10 @@ function RunChoice() {
 
 /** Networks with several losses (a GAN's two) run modules in several programs; with one there is nothing to choose. */
 function ProgramChoice() {
-  const programs = Object.entries(atoms.graph.value.data?.programs ?? {});
-  if (programs.length < 2) return null;
+  if (!programs.value.length) return null;
   return <Choice label="Program" name="program" value={atoms.program.value ?? ""} onChange={(value) => (atoms.program.value = value || null)}
-    options={[{ value: "", label: "first of each" }, ...programs.map(([value, label]) => ({ value, label }))]} />;
+    title={WORDS.program}
+    options={[{ value: "", label: "each node’s first" }, ...programs.value.map(([value, label]) => ({ value, label: `${programMark(value)} ${label}` }))]} />;
 }
 
 function FocusStep() {
@@ -68,7 +69,7 @@ function FocusStep() {
     <div class="focus" data-testid="focus" role="group" aria-label="Focus">
       <button type="button" class="icon" aria-label="Previous snapshot" title="Previous snapshot (←)" disabled={at <= 0} data-testid="focus-previous" onClick={() => moveFocus(-1)}>‹</button>
       <span class="focus-step" title={count ? `Snapshot ${formatCount(at + 1)} of ${formatCount(count)}` : "No snapshot yet"}>
-        <small>step</small> <b data-testid="focus-step">{step === null ? "–" : formatCount(step)}</b>
+        <small>{following.value ? "step" : "pinned at"}</small> <b data-testid="focus-step">{step === null ? "–" : formatCount(step)}</b>
       </span>
       <button type="button" class="icon" aria-label="Next snapshot" title="Next snapshot (→)" disabled={at < 0 || at >= count - 1} data-testid="focus-next" onClick={() => moveFocus(1)}>›</button>
     </div>
@@ -82,16 +83,14 @@ function LiveState() {
   if (!info) return null;
   const live = info.state === "live";
   const state = following.value ? (live ? "live" : "newest") : "paused";
-  const label = following.value
-    ? live ? "Live" : info.state === "ended" ? ENDED[info.reason as keyof typeof ENDED] ?? "Ended" : "Silent"
-    : "Paused";
+  const label = live ? "Live" : info.state === "ended" ? ENDED[info.reason as keyof typeof ENDED] ?? "Ended" : "Silent";
   const away = atoms.connectionError.value !== null;
   return (
     <div class="live" data-testid="live" data-state={away ? "away" : state} data-run-state={info.state} aria-live="polite">
       <span class="live-dot" aria-hidden="true" />
       <span class="live-text">
         <b>{away ? "No connection" : label}</b>
-        <small data-testid="live-age" title={info.reason ? `The recording ended: ${info.reason}` : "When the run last wrote something"}>{formatAge(age.value)}</small>
+        <small data-testid="live-age" title={info.reason ? `The recording ended: ${info.reason}` : live ? "When the run last wrote something" : "Nothing was written for 30 s, and the recording did not end by itself: the training hangs, was killed, or is between epochs"}>{following.value ? "" : live ? "paused, " : ""}{formatAge(age.value)}</small>
       </span>
       {following.value
         ? live && <button type="button" class="button" data-testid="pause" title="Stay at this snapshot" onClick={pause}>Pause</button>

@@ -1,20 +1,48 @@
 /** The network's nodes as buttons over its canvas: names and scores for eyes, keys and speech; only those near the panel. */
 
 import { computed } from "@preact/signals";
-import { nameHeight, onScreen, TINY } from "../canvas/graph";
-import type { Viewport } from "../canvas/viewport";
+import { nameHeight, onScreen, SPARK_INSET, TINY } from "../canvas/graph";
+import { reveal, type Viewport } from "../canvas/viewport";
+import type { GraphNode } from "../api/types";
+import { indexAt } from "../lib/axis";
 import { isGroup, nameOf } from "../lib/hierarchy";
 import type { Box } from "../lib/layout";
+import { callOf, ordinal } from "../lib/names";
 import { formatCount, formatScore } from "../lib/numbers";
 import { EXTREME } from "../lib/palette";
 import { chooseNode, toggleGroup } from "../state/actions";
 import * as atoms from "../state/atoms";
-import { boxScore, hierarchy } from "../state/getters";
+import { axisFor, boxScore, hierarchy, programMark, programOf, programs } from "../state/getters";
 import { placement } from "../state/placement";
 import { anchor, panel, shown, view } from "../state/stage";
 
 /** Height of a group's name, pixels. */
 const HEAD = 22;
+
+/** Whether a group's name is above the panel, but its content is not. */
+function scrolledPast(box: Box, at: Viewport): boolean {
+  const frame = onScreen(box, at);
+  return frame.y < 0 && frame.y + frame.height > 2 * HEAD;
+}
+
+/** The groups that one is inside of, whose names are out of sight: a line at the top, outermost first. */
+function Crumbs({ boxes }: { boxes: readonly Box[] }) {
+  if (!boxes.length) return null;
+  return (
+    <div class="crumbs" role="group" aria-label="Groups around what is shown">
+      {[...boxes].sort((a, b) => a.depth - b.depth || a.x - b.x).map((box, order, all) => {
+        const name = nameOf(box.id);
+        return (
+          <>
+            {order > 0 && <span aria-hidden="true">{all[order - 1]!.depth < box.depth ? "›" : "·"}</span>}
+            <button key={box.id} type="button" data-testid={`group-${name}`} data-box={box.id} aria-expanded="true" title={`Close ${name} (${hierarchy.value?.groups.get(name)?.module_type ?? ""})`}
+              onKeyDown={(event) => alongFlow(event, box.id)} onClick={() => toggle(box.id)}>{shortName(name, hierarchy.value?.groups.get(name)?.parent ?? "")}</button>
+          </>
+        );
+      })}
+    </div>
+  );
+}
 
 const px = (value: number): string => `${Math.round(value * 10) / 10}px`;
 
@@ -24,8 +52,15 @@ const MARGIN = 200;
 export function Cards() {
   const at = view.value;
   if (!at) return null;
-  return <div class="cards" role="group" aria-label="Network: arrow keys follow the data flow, Enter opens">{near.value.map((box) => (
-    box.open ? <GroupHeader key={box.id} box={box} at={at} /> : <Card key={box.id} box={box} at={at} />))}</div>;
+  const boxes = near.value;
+  return (
+    <>
+      <div class="cards" role="group" aria-label="Network: arrow keys follow the data flow, Enter opens">
+        {boxes.map((box) => (box.open ? <GroupHeader key={box.id} box={box} at={at} /> : <Card key={box.id} box={box} at={at} />))}
+      </div>
+      <Crumbs boxes={boxes.filter((box) => box.open && scrolledPast(box, at))} />
+    </>
+  );
 }
 
 /** Boxes in and around the panel. */
@@ -45,11 +80,9 @@ function GroupHeader({ box, at }: { box: Box; at: Viewport }) {
   const name = nameOf(box.id);
   const group = hierarchy.value?.groups.get(name);
   if (frame.width < 48 || frame.height < 30) return null;
-  // Scrolled past its top, a group's name stays in sight, beneath those of the groups around it.
-  if (frame.y < 0 && frame.y + frame.height < HEAD * (box.depth + 1)) return null;
-  const top = Math.max(frame.y, Math.min(HEAD * box.depth, frame.y + frame.height - HEAD));
+  if (scrolledPast(box, at)) return null;
   return (
-    <button type="button" class={top > frame.y ? "group-head stuck" : "group-head"} data-testid={`group-${name}`} aria-expanded="true" title={`Close ${name}`} style={{ left: px(frame.x), top: px(top), maxWidth: px(frame.width), zIndex: 9 - box.depth }}
+    <button type="button" class={box.depth % 2 ? "group-head odd" : "group-head"} data-testid={`group-${name}`} aria-expanded="true" title={`Close ${name}`} style={{ left: px(frame.x + 2), top: px(frame.y + 1), maxWidth: px(frame.width - 4) }}
       data-box={box.id} onKeyDown={(event) => alongFlow(event, box.id)} onClick={() => toggle(box.id)}>
       <span class="chevron" aria-hidden="true">▾</span> <b>{shortName(name, group?.parent ?? "")}</b> {frame.width > 150 && <small>{group?.module_type}</small>}
     </button>
@@ -68,27 +101,52 @@ function Card({ box, at }: { box: Box; at: Viewport }) {
   const compact = frame.height < 40;
   const small = at.zoom < 0.75;
   const score0 = score?.score ?? NaN;
-  const short = shortName(name, group ? tree?.groups.get(name)?.parent ?? "" : node?.group ?? "");
+  const { name: base, call } = node?.kind === "module" ? callOf(name) : { name, call: 0 };
+  const short = shortName(base, group ? tree?.groups.get(name)?.parent ?? "" : node?.group ?? "");
   const hot = score0 >= EXTREME && !score?.broke && frame.width > 64;
-  const label = [name, type, group ? `group of ${inside} modules, closed` : node?.units ? `${formatCount(node.units)} units` : "",
-    Number.isNaN(score0) ? "" : `jump z ${formatScore(score0)}`, score?.nonfinite ? "values not finite" : ""].filter(Boolean).join(", ");
+  const mark = markOf(node, name);
+  const label = [call ? `${ordinal(call)} call of ${base}` : name, type, group ? `group of ${inside} modules, closed` : node?.units ? `${formatCount(node.units)} units` : "",
+    Number.isNaN(score0) ? "" : `jump z ${formatScore(score0)}`, score?.nonfinite ? "values not finite" : "", mark ? `program ${mark}` : ""].filter(Boolean).join(", ");
   const hover = (on: boolean): void => void (atoms.hoveredNode.value = on ? (group ? score?.node ?? null : name) : null);
   return (
     <button type="button" data-testid={group ? `group-${name}` : `node-${name}`} data-box={box.id} title={label}
       class={`card kind-${node?.kind ?? "group"}${small ? " small" : ""}${group || score ? "" : " void"}${frame.height < TINY.height || frame.width < TINY.width ? " tiny" : ""}${compact && box.height < 40 ? " pill" : ""}`} aria-expanded={group ? false : undefined} aria-pressed={group ? undefined : atoms.chosenNode.value === name}
       style={{ left: px(frame.x), top: px(frame.y), width: px(frame.width), height: px(frame.height) }}
       onClick={() => (group ? toggle(box.id) : node?.quantities.length ? chooseNode(name) : undefined)}
-      onMouseEnter={() => hover(true)} onMouseLeave={() => hover(false)} onFocus={() => hover(true)} onBlur={() => hover(false)}
+      onMouseEnter={() => hover(true)} onMouseLeave={() => (hover(false), (atoms.hoveredStep.value = null))} onMouseMove={(event) => hoverStep(event, score !== null)} onFocus={(event) => (hover(true), bringIntoView(event.currentTarget, box))} onBlur={() => hover(false)}
       onKeyDown={(event) => alongFlow(event, box.id)}>
       <span class="card-head" style={{ height: px(nameHeight(at.zoom)) }}>
         {group && <span class="chevron" aria-hidden="true">▸</span>}
-        <span class="card-name">{short}</span>{" "}
+        <span class="card-name">{short}{call > 0 && <small> {ordinal(call)}{small ? "" : " call"}</small>}</span>{" "}
+        {mark && <span class="program" aria-hidden="true">{mark}</span>}
         {group && frame.width > 90 && <span class="card-count">{inside}</span>}
         {score && score.nonfinite > 0 && <span class="bad-mark">{score.broke && frame.width > 64 ? "✕ NaN" : "✕"}</span>}
         {hot && <span class="card-score" data-testid={`score-${name}`}>z {formatScore(score0)}</span>}
       </span>
     </button>
   );
+}
+
+/** Which program's curve a card shows, or for what is not recorded which alone it belongs to; empty where that is no question. */
+function markOf(node: GraphNode | undefined, name: string): string {
+  if (!node || !programs.value.length) return "";
+  const shown = programOf(name);
+  if (shown) return programMark(shown);
+  return node.programs.length < programs.value.length ? node.programs.map(programMark).join("") : "";
+}
+
+/** The snapshot of a card's curve under the pointer is marked in all charts. */
+function hoverStep(event: MouseEvent, charted: boolean): void {
+  const data = atoms.aggregates.peek().data;
+  if (!charted || !data?.step.length) return;
+  const box = (event.currentTarget as HTMLElement).getBoundingClientRect();
+  const share = (event.clientX - box.left - SPARK_INSET) / Math.max(1, box.width - 2 * SPARK_INSET);
+  atoms.hoveredStep.value = data.step[indexAt(axisFor(data.step, data.focus), share)] ?? null;
+}
+
+/** What the keyboard comes to is moved into the panel; what is clicked stays where it is. */
+function bringIntoView(card: HTMLElement, box: Box): void {
+  if (view.peek() && card.matches(":focus-visible")) view.value = reveal(view.peek()!, box, panel.peek());
 }
 
 function toggle(id: string): void {

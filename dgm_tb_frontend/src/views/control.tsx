@@ -8,9 +8,9 @@ interface Option<T extends string> {
   readonly title?: string;
 }
 
-export function Choice<T extends string>(props: { label: string; name: string; value: T; options: readonly Option<T>[]; onChange: (value: T) => void }) {
+export function Choice<T extends string>(props: { label: string; name: string; value: T; options: readonly Option<T>[]; title?: string; onChange: (value: T) => void }) {
   return (
-    <label class="choice">
+    <label class="choice" title={props.title}>
       <span>{props.label}</span>
       <select data-testid={`choice-${props.name}`} value={props.value} onChange={(event) => props.onChange(event.currentTarget.value as T)}>
         {props.options.map((option) => <option key={option.value} value={option.value}>{option.label}</option>)}

@@ -4,7 +4,9 @@ import { useEffect } from "preact/hooks";
 import { formatCount, formatScore, formatValue } from "../lib/numbers";
 import { EXTREME } from "../lib/palette";
 import * as atoms from "../state/atoms";
-import { focus, hierarchy, scoreOf } from "../state/getters";
+import { WORDS } from "../lib/words";
+import { callOf, ordinal } from "../lib/names";
+import { focus, hierarchy, programLabel, programMark, programOf, programs, scoreOf } from "../state/getters";
 import { lastAtOrBefore } from "../lib/axis";
 import { placement, startPlacement } from "../state/placement";
 import { Slider } from "./control";
@@ -30,6 +32,10 @@ export function GraphPanel() {
       <div class="graph-columns">
         <div class="graph-main">
           <Stage />
+          {atoms.graph.value.data?.nodes.length === 0 && <p class="hint center" data-testid="graph-empty">This run holds no network: none was recorded yet, or its files cannot be read.</p>}
+          {programs.value.length > 0 && (
+            <div class="program-key" data-testid="program-key">{programs.value.map(([name, label]) => <span key={name}><b class="program">{programMark(name)}</b>{label}</span>)}</div>
+          )}
           {placement.value.error && <div class="panel-error over" role="alert">The network could not be laid out: {placement.value.error}</div>}
         </div>
         <Jumps />
@@ -47,8 +53,8 @@ function Footer() {
     <footer class="panel-foot" data-testid="graph-foot">
       {node ? <NodeWords name={node.name} /> : (
         <span class="legend">
-          <span><i class="key-line" />mean</span><span><i class="key-band" />min–max of units</span><span><i class="key-focus" />focus</span>
-          <span><i class="key-heat" />jump z ≥ {EXTREME}</span>
+          <span><i class="key-line" />mean</span><span><i class="key-band" />min–max of units</span><span title={WORDS.focus}><i class="key-focus" />focus</span>
+          <span title={WORDS.jump}><i class="key-heat" />jump z ≥ {EXTREME}</span>
           <span><i class="key-edge" />data</span><span><i class="key-edge residual" />skips layers</span><span><i class="key-edge back" />feeds back</span>
         </span>
       )}
@@ -63,7 +69,10 @@ function NodeWords({ name }: { name: string }) {
   const step = atoms.hoveredStep.value ?? focus.value;
   const at = data && step !== null ? lastAtOrBefore(data.step, step) : -1;
   const value = data && score && at >= 0 ? data.mean[score.row * data.step.length + at] : undefined;
+  const { name: base, call } = callOf(name);
+  const program = programOf(name);
   const facts = [
+    call && node.kind === "module" ? `${ordinal(call)} call of ${base}` : "", program ? `charted: ${programMark(program)} ${programLabel(program)}` : "",
     score ? `jump z ${formatScore(score.score)}` : "",
     value === undefined || step === null ? "" : `${formatValue(value, 4)} at step ${formatCount(step)}`,
     score?.nonfinite ? `${formatCount(score.nonfinite)} values not finite` : "",

@@ -2,6 +2,7 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import { helpOpen } from "../state/atoms";
+import { WORDS } from "../lib/words";
 import { GESTURES, SHORTCUTS } from "../state/keys";
 
 export function Help() {
@@ -11,12 +12,16 @@ export function Help() {
   return (
     <dialog ref={dialog} class="help" data-testid="help" aria-labelledby="help-title" onClose={close} onClick={(event) => event.target === dialog.current && close()}>
       <div class="help-body">
-        <h2 id="help-title">Keys and gestures</h2>
+        <header><h2 id="help-title">Keys and gestures</h2><button type="button" class="icon" aria-label="Close" title="Close (Esc)" onClick={close}>×</button></header>
         <dl>
           {[...SHORTCUTS.map((s) => [s.shown, s.means] as const)].map(([shown, means]) => <div key={shown}><dt><kbd>{shown}</kbd></dt><dd>{means}</dd></div>)}
           {GESTURES.map(([shown, means]) => <div key={shown}><dt>{shown}</dt><dd>{means}</dd></div>)}
         </dl>
-        <button type="button" class="button" onClick={close}>Close</button>
+        <h2>Words</h2>
+        <dl>
+          {([["focus", WORDS.focus], ["window", WORDS.window], ["jump z of a module", WORDS.jump], ["jump z of a unit", WORDS.unitJump], ["outlier", WORDS.outlier],
+            ["units of a line", WORDS.standsFor], ["program", WORDS.program], ["▲ ▼ in a chart", WORDS.clipped]] as const).map(([word, means]) => <div key={word}><dt>{word}</dt><dd>{means}</dd></div>)}
+        </dl>
       </div>
     </dialog>
   );

@@ -4,7 +4,8 @@ import { formatCount, formatScore } from "../lib/numbers";
 import { EXTREME, heatOf } from "../lib/palette";
 import { revealNode } from "../state/actions";
 import * as atoms from "../state/atoms";
-import { focus, ranking } from "../state/getters";
+import { WORDS } from "../lib/words";
+import { focus, namePrefix, ranking } from "../state/getters";
 import { Minimap } from "./minimap";
 
 const LISTED = 24;
@@ -17,17 +18,17 @@ export function Jumps() {
   const share = (score: number): number => (Number.isNaN(score) ? 0 : Number.isFinite(score) ? Math.log1p(Math.max(0, score)) / Math.log1p(top) : 1);
   return (
     <aside class="jumps" data-testid="jumps" aria-label="Biggest jumps at this step">
-      <h3>Biggest jumps</h3>
+      <h3 title={WORDS.jump}>Biggest jumps</h3>
       <p class="muted">{step === null ? "no snapshot yet" : <>into step {formatCount(step)}{extreme ? <>, <b class="hot-text">{extreme} extreme</b></> : ", none extreme"}</>}</p>
       <ol>
         {list.map(({ node, score, nonfinite, broke }, index) => (
           <li key={node}>
             <button type="button" class={broke ? "jump broke" : score >= EXTREME ? "jump hot" : "jump"} data-testid={`jump-${index}`} data-node={node} aria-current={atoms.chosenNode.value === node}
-              title={`${node}: ${broke ? "first values that are not finite, " : ""}robust z-score of the jump into the focus ${formatScore(score)}${nonfinite ? `, ${formatCount(nonfinite)} values not finite` : ""}`}
+              title={`${node}: ${broke ? "first values that are not finite, " : ""}jump z ${formatScore(score)}${score < 0 ? ", less than usual" : ""}${nonfinite ? `, ${formatCount(nonfinite)} values not finite` : ""}`}
               onClick={() => revealNode(node)} onMouseEnter={() => (atoms.hoveredNode.value = node)} onMouseLeave={() => (atoms.hoveredNode.value = null)}>
-              <span class="jump-name">{node}</span>
+              <span class="jump-name"><bdi>{node.startsWith(namePrefix.value) ? node.slice(namePrefix.value.length) : node}</bdi></span>
               {nonfinite > 0 && <span class="bad-mark" title="values not finite">✕</span>}
-              <span class="jump-score">{broke ? "NaN" : formatScore(score)}</span>
+              <span class="jump-score">{broke ? "NaN" : score < 0 ? "< 0" : formatScore(score)}</span>
               <span class="jump-bar"><i style={{ width: `${Math.round((broke ? 1 : share(score)) * 100)}%`, opacity: 0.35 + 0.65 * heatOf(broke ? Infinity : score) }} /></span>
             </button>
           </li>

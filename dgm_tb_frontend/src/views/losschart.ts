@@ -146,7 +146,7 @@ function makeChart(host: HTMLElement, made: LossHistory, { theme, scale, names }
     axes: [
       { ...look, size: 24, space: 80, values: (_, values) => values.map((value) => (Number.isInteger(value) ? formatCount(value) : "")) },
       // uPlot's own ticks of a logarithmic scale are dozens, and unlabelled unless they are powers of ten.
-      { ...look, size: 58, splits: (u) => lossTicks(axis, Math.max(2, Math.round(u.over.clientHeight / 26))), filter: every, grid: { ...look.grid, filter: every },
+      { ...look, size: 58, splits: (u) => lossTicks(axis, Math.max(2, Math.round((u.height - 32) / 26))), filter: every, grid: { ...look.grid, filter: every },
         values: (_, values) => values.map((value) => formatValue(value, 3)) },
     ],
     series: [{}, ...names.map((name): uPlot.Series => ({ label: name, stroke: lossColour(made.columns, name, theme), width: 1.5, points: { show: false }, spanGaps: !everyStep(made, name) }))],

@@ -15,7 +15,7 @@ import { panel, view } from "../state/stage";
 /** Beneath the list of jumps, so that it covers nothing. */
 export function Minimap() {
   const layout = placement.value.layout;
-  if (!layout) return null;
+  if (!layout?.boxes.length) return null;
   const { width, height } = mapSize(layout);
   return <MapCanvas key={`${width}×${height}`} width={width} height={height} />;
 }

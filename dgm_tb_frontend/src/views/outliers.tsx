@@ -3,6 +3,7 @@
 import { signal } from "@preact/signals";
 import { formatCount, formatScore } from "../lib/numbers";
 import { EXTREME } from "../lib/palette";
+import { WORDS } from "../lib/words";
 import { chooseUnits } from "../state/actions";
 import * as atoms from "../state/atoms";
 import { Segments } from "./control";
@@ -25,12 +26,12 @@ export function Outliers({ prefix }: { prefix: number }) {
   return (
     <aside class="outliers" data-testid="outliers" aria-label={kind === "outliers" ? "Outliers" : "Units with the biggest jumps"}>
       <Segments label="List" name="list" value={kind} onChange={(value) => (listing.value = value)} options={[
-        { value: "outliers", label: "Outliers", title: "Units whose line is unlike all others in this window" },
+        { value: "outliers", label: "Outliers", title: WORDS.outlier },
         { value: "jumps", label: "Jumps", title: `The ${JUMPS} drawn units that jumped most into the focus` },
       ]} />
       <div class="outliers-scroll">
         <table>
-          <thead><tr><th>unit</th><th title="Robust z-score of the unit's jump into the focus among the layer's units">jump z</th><th title="How many units its line stands for">for</th></tr></thead>
+          <thead><tr><th>unit</th><th title={WORDS.unitJump}><abbr title={WORDS.unitJump}>jump z</abbr></th><th title={WORDS.standsFor}><abbr title={WORDS.standsFor}>units</abbr></th></tr></thead>
           <tbody>
             {list.map((line) => {
               const unit = reply.unit[line]!;

@@ -1,44 +1,24 @@
 /** The network's drawing: a canvas for frames, edges and charts beneath the nodes' cards; panning, zooming, moving. */
 
 import { useEffect, useRef } from "preact/hooks";
-import { computed, effect } from "@preact/signals";
+import { effect } from "@preact/signals";
 import { drawGraph, onScreen } from "../canvas/graph";
-import type { SparkData } from "../canvas/spark";
 import { Surface } from "../canvas/surface";
-import { confine, fit, opening, reveal, type Viewport, zoomAbout } from "../canvas/viewport";
+import { opening, reveal, type Viewport } from "../canvas/viewport";
 import { lastAtOrBefore } from "../lib/axis";
 import { isGroup, nodeId, representative } from "../lib/hierarchy";
 import type { Layout } from "../lib/layout";
 import { EXTREME, PALETTES } from "../lib/palette";
-import { fitScale, type ValueScale } from "../lib/scale";
 import { closeAll, openToDepth } from "../state/actions";
 import * as atoms from "../state/atoms";
-import { axisFor, boxScore, focus, hierarchy, open, ranking, urgency } from "../state/getters";
+import { gapOf, scales, sparkOf } from "../state/curves";
+import { boxScore, focus, hierarchy, open, ranking, urgency } from "../state/getters";
+import { animate, shiftOf } from "../state/motion";
 import { placement } from "../state/placement";
 import { probes } from "../state/probes";
 import { anchor, panel, shown, view } from "../state/stage";
 import { Cards } from "./cards";
-
-/** Value scales of the nodes' charts, a row each; one for all when they share it. */
-const scales = computed<readonly ValueScale[]>(() => {
-  const data = atoms.aggregates.value.data;
-  if (!data) return [];
-  const width = data.step.length;
-  const name = atoms.scale.value;
-  if (atoms.sharedAxis.value) {
-    const shared = fitScale(name, [...data.low, ...data.high]);
-    return data.nodes.map(() => shared);
-  }
-  return data.nodes.map((_, row) => fitScale(name, [...data.low.subarray(row * width, (row + 1) * width), ...data.high.subarray(row * width, (row + 1) * width)]));
-});
-
-function sparkOf(row: number): SparkData | null {
-  const data = atoms.aggregates.value.data;
-  const scale = scales.value[row];
-  if (!data || !scale) return null;
-  const part = (values: Float32Array): Float32Array => values.subarray(row * data.step.length, (row + 1) * data.step.length);
-  return { axis: axisFor(data.step, data.focus), scale, mean: part(data.mean), low: part(data.low), high: part(data.high), nonfinite: part(data.nonfinite) };
-}
+import { drag, showAll, wheel, zoom } from "./navigate";
 
 /** Edges that touch the chosen node or the one under the pointer. */
 function litEdges(): ReadonlySet<number> {
@@ -70,15 +50,6 @@ export function Stage() {
   );
 }
 
-function zoom(factor: number): void {
-  if (view.value) view.value = zoomAbout(view.value, factor, panel.value.width / 2, panel.value.height / 2);
-}
-
-function showAll(): void {
-  const layout = placement.value.layout;
-  if (layout) view.value = fit(layout, panel.value);
-}
-
 /** Owns the canvas and what moves the viewport. The result takes it away. */
 function mountStage(host: HTMLElement): () => void {
   const surface = new Surface(host, (s, context) => {
@@ -106,7 +77,7 @@ function mountStage(host: HTMLElement): () => void {
   });
   const stopDrawing = effect(() => {
     void [view.value, shown.value, atoms.aggregates.value, atoms.theme.value, atoms.hoveredNode.value, atoms.chosenNode.value, atoms.hoveredStep.value, scales.value,
-      atoms.pinned.value, atoms.windowSize.value, atoms.range.value, panel.value];
+      atoms.pinned.value, atoms.program.value, atoms.quantity.value, atoms.windowSize.value, atoms.range.value, panel.value];
     surface.invalidate();
   });
   let done: typeof atoms.revealed.value = null;
@@ -179,77 +150,9 @@ function paint(context: CanvasRenderingContext2D, surface: Surface, layout: Layo
         hovered: box.id === hoveredBox,
         group: isGroup(box.id),
         spark: score ? sparkOf(score.row) : null,
+        gap: score ? null : gapOf(box.id),
         hoveredIndex: hoveredIndex >= 0 ? hoveredIndex : null,
       };
     },
   });
-}
-
-interface Shift {
-  readonly x: number;
-  readonly y: number;
-}
-
-/** How far the anchor – or else the first box that both layouts have – lies from where it was, in graph units. */
-function shiftOf(before: Layout, after: Layout, id: string | null): Shift | null {
-  const old = before.boxes.find((box) => box.id === id) ?? before.boxes[0];
-  const fresh = after.boxes.find((box) => box.id === old?.id);
-  return old && fresh ? { x: old.x - fresh.x, y: old.y - fresh.y } : null;
-}
-
-/** Milliseconds that boxes take to their new places; as TensorBoard's own graph. */
-const DURATION = 200;
-
-/** Moves `shown` from one layout to the next; returns the frame to cancel. At once where motion is unwanted. */
-function animate(before: Layout | null, after: Layout, shift: Shift | null): number {
-  const still = !before || !shift || before.boxes[0]?.id !== after.boxes[0]?.id || matchMedia("(prefers-reduced-motion: reduce)").matches;
-  if (still) return void (shown.value = { layout: after, progress: 1 }), 0;
-  const old = new Map(before.boxes.map((box) => [box.id, box]));
-  const start = performance.now();
-  const step = (): number => {
-    const t = Math.min(1, (performance.now() - start) / DURATION);
-    const share = 1 - (1 - t) ** 3;
-    const boxes = after.boxes.map((box) => {
-      const from = old.get(box.id);
-      if (!from || t === 1) return box;
-      const between = (a: number, b: number): number => a + (b - a) * share;
-      return { ...box, x: between(from.x - shift.x, box.x), y: between(from.y - shift.y, box.y), width: between(from.width, box.width), height: between(from.height, box.height) };
-    });
-    shown.value = { layout: t === 1 ? after : { ...after, boxes }, progress: share };
-    return t < 1 ? requestAnimationFrame(step) : 0;
-  };
-  return step();
-}
-
-function wheel(event: WheelEvent, host: HTMLElement): void {
-  const layout = placement.peek().layout;
-  const at = view.peek();
-  if (!layout || !at) return;
-  const box = host.getBoundingClientRect();
-  const moved = event.ctrlKey || event.metaKey
-    ? zoomAbout(at, Math.exp(-event.deltaY * 0.003), event.clientX - box.left, event.clientY - box.top)
-    : confine({ ...at, x: at.x - event.deltaX - (event.shiftKey ? event.deltaY : 0), y: at.y - (event.shiftKey ? 0 : event.deltaY) }, layout, panel.peek());
-  // At the end of the graph the page scrolls on.
-  if (moved.x === at.x && moved.y === at.y && moved.zoom === at.zoom) return;
-  event.preventDefault();
-  view.value = moved;
-}
-
-function drag(event: PointerEvent): void {
-  const host = event.currentTarget as HTMLElement;
-  const start = view.peek();
-  const layout = placement.peek().layout;
-  if (event.button !== 0 || !start || !layout || (event.target as HTMLElement).closest("button")) return;
-  const move = (next: PointerEvent): void => {
-    view.value = confine({ ...start, x: start.x + next.clientX - event.clientX, y: start.y + next.clientY - event.clientY }, layout, panel.peek());
-  };
-  const end = (): void => {
-    host.classList.remove("dragging");
-    host.removeEventListener("pointermove", move);
-  };
-  host.classList.add("dragging");
-  host.setPointerCapture(event.pointerId);
-  host.addEventListener("pointermove", move);
-  host.addEventListener("pointerup", end, { once: true });
-  host.addEventListener("pointercancel", end, { once: true });
 }
