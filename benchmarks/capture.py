@@ -26,8 +26,8 @@ PACKAGES: Final = ("torch", "numpy", "numba", "tensorboard")
 INTERVALS: Final = (1, 10, 100)
 #: Steps before the clock starts: the dense start of the schedule and the first calls of everything are over.
 WARM: Final = 70
-#: Measured steps of each interval: at least three captures.
-STEPS: Final = {1: 100, 10: 200, 100: 300}
+#: Measured steps of each interval: at least two captures.
+STEPS: Final = {1: 60, 10: 100, 100: 200}
 REPEATS: Final = 3
 
 Step = Callable[[], None]

@@ -94,7 +94,7 @@ def _require_demo_packages() -> None:
     missing = [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise click.ClickException(
-            f"the demo needs {', '.join(missing)}, which is not installed: pip install 'dgm-tb[demo]'"
+            f"the demo also needs {', '.join(missing)}; install with: pip install 'dgm-tb[demo]'"
         )
 
 
@@ -153,7 +153,7 @@ def _serve(logdir: Path, wanted: int, console: Console) -> None:
     logdir.mkdir(parents=True, exist_ok=True)
     server = program.TensorBoard(default.get_plugins())
     server.configure(argv=["tensorboard", "--logdir", str(logdir), "--port", str(port), "--reload_interval", "5"])
-    console.print(f"[bold]{server.launch()}#dgm[/]  ← open this: the DGM tab, live. Ctrl-C ends everything.")
+    console.print(f"[bold]{server.launch()}#dgm[/]  ← the DGM tab, live; Ctrl-C ends it all")
 
 
 def free_port(wanted: int) -> int:

@@ -304,7 +304,10 @@ class Recorder:
     def _failed(self, error: Exception) -> None:
         if self.failure is None:
             self.failure = error
-            _log.warning("DGM: the recording stopped, the training goes on: %s: %s", type(error).__name__, error)
+            remedy = " (free some space, or record elsewhere with log_dir=)" if isinstance(error, OSError) else ""
+            _log.warning(
+                "DGM: the recording stopped, the training goes on: %s: %s%s", type(error).__name__, error, remedy
+            )
             _log.debug("where the recording stopped", exc_info=error)
 
 
