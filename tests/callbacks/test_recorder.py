@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dgm_tb.errors import UsageError
-from dgm_tb.moments import COUNT
+from dgm_tb.moments import COUNT, DERIVED, MEAN, REDUCTIONS
 from dgm_tb.records import CONTEXT, RowKey
 from dgm_tb.store.run import Run
 from lightning_callbacks import Recorder, moments
@@ -59,6 +59,17 @@ def test_a_bare_loop_is_recorded(tmp_path: Path) -> None:
         assert run.end_reason == "finished"
         assert run.problems == ()
         assert {key.quantity for key in run.keys} == {"activation", "gradient", "weight", "weight_gradient", "update"}
+
+
+def test_a_layers_change_is_from_the_snapshot_before(tmp_path: Path) -> None:
+    with Recorder(net := _net(), tmp_path, every_n_steps=2) as recorder:
+        _train(net, recorder, 9)
+    with Run(tmp_path) as run:
+        key = RowKey("0", "backward#0", "activation")
+        means = run.read(key, slice(None))[MEAN].astype(np.float64)
+        change = run.aggregates([key], slice(None))[0, :, DERIVED.index("mean"), REDUCTIONS.index("change")]
+        assert np.isnan(change[0])
+        np.testing.assert_allclose(change[1:], np.sqrt((np.diff(means, axis=0) ** 2).mean(axis=1)), rtol=1e-5)
 
 
 def test_the_numbers_are_those_of_the_step(tmp_path: Path) -> None:
