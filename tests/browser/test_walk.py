@@ -50,6 +50,8 @@ def walk(tab: Tab, run: RunView, theme: str) -> None:
     assert layer["drawn"] == 300
     assert layer["outliers"]
     expect(tab.element("layer-count")).to_contain_text("300 of 512 units")
+    # Units jump extremely here, so the list beside the lines is that of the jumps.
+    expect(tab.element("list-jumps")).to_have_attribute("aria-pressed", "true")
     # A unit: clicked on its line, shown over the whole run.
     unit = biggest_mover(run, spike, layer["units"])
     tab.click(tab.ask(f"layer.pointOf({unit}, {spike})"))
@@ -83,6 +85,7 @@ def test_an_outlier_chosen_in_the_list_is_shown_too(browser: Browser, server: Te
         tab.element("jump-0").click()
         tab.frame.wait_for_function(f"window.__dgm.layer?.node === '{HEAD}'")
         tab.settle()
+        tab.element("list-outliers").click()
         outlier = tab.ask("layer.outliers[0]")
         tab.element(f"outlier-{outlier}").get_by_role("button").click()
         tab.frame.wait_for_function(f"window.__dgm.selection.series.includes({outlier})")

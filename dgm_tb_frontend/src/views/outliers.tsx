@@ -11,7 +11,7 @@ import { Segments } from "./control";
 const LISTED = 200;
 const JUMPS = 50;
 
-/** What the list holds: lines unlike all others, or units that jumped most into the focus; null takes what there is. */
+/** What the list holds: lines unlike all others, or units that jumped most into the focus; null: jumps if any is extreme. */
 const listing = signal<"outliers" | "jumps" | null>(null);
 
 export function Outliers({ prefix }: { prefix: number }) {
@@ -20,7 +20,9 @@ export function Outliers({ prefix }: { prefix: number }) {
   const rank = (line: number): number => (Number.isNaN(reply.score[line]!) ? -1 : reply.score[line]!);
   const all = Array.from({ length: Math.min(prefix, reply.drawn) }, (_, line) => line);
   const outliers = all.filter((line) => reply.outlier[line]);
-  const kind = listing.value ?? (outliers.length ? "outliers" : "jumps");
+  const jumps = all.filter((line) => reply.score[line]! >= EXTREME);
+  const kind = listing.value ?? (jumps.length || !outliers.length ? "jumps" : "outliers");
+  const marked = kind === "outliers" ? outliers : jumps;
   const list = (kind === "outliers" ? outliers : all).sort((a, b) => rank(b) - rank(a)).slice(0, kind === "outliers" ? LISTED : JUMPS);
   const chosen = new Set(atoms.chosenUnits.value);
   return (
@@ -49,7 +51,7 @@ export function Outliers({ prefix }: { prefix: number }) {
         </table>
       </div>
       {kind === "outliers" && !list.length && <p class="muted note">Every line has others like it.</p>}
-      {kind === "outliers" && list.length > 1 && <button type="button" class="button wide" data-testid="choose-outliers" onClick={() => chooseUnits(outliers.map((line) => reply.unit[line]!), false)}>Choose all {Math.min(outliers.length, atoms.MOST_UNITS)}</button>}
+      {marked.length > 1 && <button type="button" class="button wide" data-testid="choose-outliers" title={kind === "jumps" ? `Those with a jump z of at least ${EXTREME}` : undefined} onClick={() => chooseUnits(marked.map((line) => reply.unit[line]!), false)}>Choose all {Math.min(marked.length, atoms.MOST_UNITS)}</button>}
     </aside>
   );
 }
