@@ -11,22 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dgm_tb
-from dgm_tb.analysis.windows import jump_scores
 from dgm_tb.run import RunView
 from tests.conftest import run_demo
-from tests.spike import positions_before, spike_step
+from tests.spike import jumps, positions_before, spike_step
 
 HEADING: Final = "Ranking"
 PACKAGES: Final = ("torch", "numpy")
 SEEDS: Final = range(6)
 HEAD: Final = "encoder.variance2"
-
-
-def scores(series: list[NDArray[np.floating]]) -> NDArray[np.float64]:
-    """`jump_scores` of series ``(snapshots, units)`` into their last snapshot."""
-    changes = np.stack([np.sqrt((np.diff(values, axis=0) ** 2).mean(axis=1)) for values in series])
-    sizes = np.array([np.median(np.abs(values).max(axis=1)) for values in series])
-    return jump_scores(changes, sizes, changes.shape[1] - 1)
 
 
 def ranked(run: RunView, focus: int) -> tuple[str, str]:
@@ -35,7 +27,7 @@ def ranked(run: RunView, focus: int) -> tuple[str, str]:
     nodes = [node.name for node in run.nodes if "activation" in node.quantities]
     units = [run.series(name, "activation", steps=steps) for name in nodes]
     means = [values.mean(axis=1, keepdims=True) for values in units]
-    return _first(nodes, scores(units)), _first(nodes, scores(means))
+    return _first(nodes, jumps(units)), _first(nodes, jumps(means))
 
 
 def _first(nodes: list[str], found: NDArray[np.float64]) -> str:

@@ -94,7 +94,7 @@ class Hooks:
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             try:
                 self._called(path, module, inputs, output)
-            except Exception as error:
+            except Exception as error:  # a hook runs inside the user's training
                 self._failed(error)
 
         return hook
@@ -138,7 +138,7 @@ class Hooks:
                 if gradient.layout is torch.strided:
                     row = moments.reduce(gradient.detach(), axis, sampled=True)
                     known.gradients.append((hooks.program(), name, row))
-            except Exception as error:
+            except Exception as error:  # a hook runs inside the user's training
                 hooks._failed(error)
 
         return hook

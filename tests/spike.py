@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dgm_tb.analysis.windows import jump_scores
 from dgm_tb.run import RunView
 
 #: A loss this many times the median of the `CALM` steps before it stands out on any axis; ordinary batches reach 1.5.
@@ -31,3 +32,10 @@ def positions_before(run: RunView, focus: int) -> NDArray[np.int64]:
     """Where the snapshots from `WINDOW` before ``focus`` up to it stand."""
     last = int(np.searchsorted(run.steps, focus, side="right"))
     return np.arange(max(last - 1 - WINDOW, 0), last)
+
+
+def jumps(series: list[NDArray[np.floating]]) -> NDArray[np.float64]:
+    """How unusual the jump into the last snapshot is, from layers' series ``(snapshots, units)`` themselves."""
+    changes = np.stack([np.sqrt((np.diff(values, axis=0) ** 2).mean(axis=1)) for values in series])
+    sizes = np.array([np.median(np.abs(values).max(axis=1)) for values in series])
+    return jump_scores(changes, sizes, changes.shape[1] - 1)

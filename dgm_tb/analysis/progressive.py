@@ -184,7 +184,7 @@ def _update(
 
 @compiled
 def _any_at_least(distance: NDArray[np.uint8], radius: int) -> bool:
-    for far in distance:  # noqa: SIM110
+    for far in distance:  # noqa: SIM110 - likewise
         if far >= radius:
             return True
     return False

@@ -99,7 +99,7 @@ def _guarded(handle: Callable[[Request], Response]) -> WsgiApp:
             raise errors.NotFoundError(_sentence(error)) from error
         except (FormatError, OSError) as error:
             return respond(request, f"Cannot be read: {_sentence(error)}", "text/plain", code=409)
-        except Exception:
+        except Exception:  # a fault of ours: a client gets a sentence, never a traceback
             logger.exception("DGM could not answer %s", request.full_path)
             text = "DGM failed to answer this request; the log of the TensorBoard server says why."
             return respond(request, text, "text/plain", code=500)

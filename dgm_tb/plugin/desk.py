@@ -64,7 +64,7 @@ class Desk:
     def _open_or_log(self) -> None:
         try:
             self._open()
-        except Exception:
+        except Exception:  # on a thread of its own: nobody else would hear of it, and TensorBoard goes on
             logger.exception("DGM cannot look for runs; its tab stays inactive")
 
 
@@ -73,5 +73,5 @@ def _warm() -> None:
         from dgm_tb.queries.warmth import compile_kernels
 
         compile_kernels()
-    except Exception:
+    except Exception:  # only a preparation
         logger.exception("DGM cannot prepare the layer panel; the first question about a layer will say why")

@@ -138,7 +138,7 @@ def parse(noun: str, kind: type[Request], pairs: Iterable[tuple[str, str]]) -> R
         if name in values:
             raise UsageError(f"{name} is given twice; write it once")
         values[name] = _convert(name, text, converters[name])
-    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]  # every request is a dataclass
         if field.name not in values and field.default is dataclasses.MISSING:
             raise UsageError(f"{field.name} is missing; {noun} needs {field.name}= ({converters[field.name].allowed})")
     return kind(**values)

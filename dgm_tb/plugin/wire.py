@@ -34,7 +34,7 @@ class Reply:
 
 def encode(view: object) -> Reply:
     """The reply that carries a view (a dataclass): its arrays as binary, all other fields as JSON."""
-    fields = {field.name: getattr(view, field.name) for field in dataclasses.fields(view)}  # type: ignore[arg-type]
+    fields = {field.name: getattr(view, field.name) for field in dataclasses.fields(view)}  # type: ignore[arg-type]  # a dataclass
     arrays = {name: value for name, value in fields.items() if isinstance(value, np.ndarray)}
     header = {name: _plain(value) for name, value in fields.items() if name not in arrays}
     if not arrays:

@@ -109,7 +109,7 @@ class Catalog:
             begun = time.perf_counter()
             try:
                 self.scan()
-            except Exception:
+            except Exception:  # whatever a directory held, the thread lives and looks again
                 _log.exception("scanning %s failed", ", ".join(map(str, self._roots.values())))
             spent = time.perf_counter() - begun
             if self._stop.wait(max(_PAUSE, spent / _SHARE)):

@@ -139,7 +139,7 @@ class RunWriter:
         if self._on_failure is not None:
             try:
                 self._on_failure(failure)
-            except Exception:
+            except Exception:  # the caller's own function
                 _log.exception("on_failure raised")
 
 
@@ -167,7 +167,7 @@ class _Session:
         if self._after is not None:
             try:
                 self._after(record)
-            except Exception:
+            except Exception:  # the small plane is not worth the recording
                 self._after = None
                 _log.warning("the summaries beside %s stop: writing one failed", self._directory, exc_info=True)
 

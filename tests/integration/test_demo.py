@@ -14,12 +14,11 @@ import pytest
 from numpy.typing import NDArray
 
 import dgm_tb
-from dgm_tb.analysis.windows import jump_scores
 from dgm_tb.queries import layer
 from dgm_tb.run import RunView
 from dgm_tb.store.run import Run
 from tests.conftest import Demo, run_demo
-from tests.spike import positions_before, spike_step
+from tests.spike import jumps, positions_before, spike_step
 from tests.waiting import until
 
 # The first test here pays for the session's training.
@@ -81,10 +80,7 @@ def test_the_failing_head_jumps_most_at_the_spike(failing: RunView) -> None:
     focus = spike_step(failing)
     steps = failing.steps[positions_before(failing, focus)]
     nodes = [node.name for node in failing.nodes if "activation" in node.quantities]
-    series = [failing.series(name, "activation", steps=steps) for name in nodes]  # (snapshots, units) each
-    changes = np.stack([np.sqrt((np.diff(values, axis=0) ** 2).mean(axis=1)) for values in series])
-    sizes = np.array([np.median(np.abs(values).max(axis=1)) for values in series])
-    scores = jump_scores(changes, sizes, changes.shape[1] - 1)
+    scores = jumps([failing.series(name, "activation", steps=steps) for name in nodes])
     ranked = sorted(zip(scores, nodes, strict=True), reverse=True)
     assert ranked[0][1] == HEAD, ranked[:3]
     print("jump scores at the spike:", ", ".join(f"{name} {score:.0f}" for score, name in ranked[:4]))
