@@ -21,6 +21,7 @@ BENCHMARKS: Final = {
     "capture": "benchmarks.capture",
     "ranking": "benchmarks.ranking",
     "sampling": "benchmarks.sampling",
+    "store": "benchmarks.store",
 }
 
 
@@ -53,9 +54,14 @@ def _processor() -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", choices=sorted(BENCHMARKS))
-    name = parser.parse_args(arguments).name
+    parser.add_argument("--full", action="store_true", help="with the long part too, of a benchmark that has one")
+    chosen = parser.parse_args(arguments)
+    name, full = chosen.name, chosen.full
     module = importlib.import_module(BENCHMARKS[name])
-    body = f"{circumstances(name, module.PACKAGES)}\n\n{module.run()}"
+    if full and not hasattr(module, "run_in_full"):
+        parser.error(f"{name} has no long part: leave out --full")
+    measured = module.run_in_full() if full else module.run()
+    body = f"{circumstances(f'{name} --full' if full else name, module.PACKAGES)}\n\n{measured}"
     print(body)
     # Read as late as possible: another benchmark may have written meanwhile.
     document = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else TITLE

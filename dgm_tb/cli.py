@@ -18,6 +18,11 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
+from dgm_tb.commands.export import export
+from dgm_tb.commands.inspect import inspect
+from dgm_tb.commands.prune import prune
+from dgm_tb.commands.verify import verify
+
 #: TensorBoard's own default.
 PORT: Final = 6006
 #: How many ports above the wanted one are tried.
@@ -39,6 +44,12 @@ Line = dict[str, Any]
 @click.version_option(package_name="dgm-tb")
 def main() -> None:
     """DGM for TensorBoard: per-neuron training dynamics, live."""
+
+
+main.add_command(inspect)
+main.add_command(export)
+main.add_command(verify)
+main.add_command(prune)
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -20,27 +21,43 @@ COUNT, MEAN, M2, MIN, MAX, ZEROS, NONFINITE, ARGMAX_SAMPLE = range(len(STATISTIC
 
 #: What a reader may ask for: statistics that stand for themselves or follow from the stored ones.
 DERIVED: Final = ("mean", "std", "min", "max", "zero_fraction", "nonfinite")
+#: The stored statistics from which each derived one follows: a row that is restricted to fewer stores these.
+SOURCES: Final[Mapping[str, tuple[str, ...]]] = {
+    "mean": ("count", "mean"),
+    "std": ("count", "m2", "nonfinite"),
+    "min": ("count", "min"),
+    "max": ("count", "max"),
+    "zero_fraction": ("count", "zeros"),
+    "nonfinite": ("count", "nonfinite"),
+}
 #: How a unit statistic is reduced over a layer's units; axis 1 of a snapshot's ``aggregates``. ``change`` is the root
 #: mean square of the units' differences from their latest recorded value before: the mean of a layer whose units
 #: jump to both sides stays where it was, its change does not.
 REDUCTIONS: Final = ("mean", "min", "max", "change")
 
 
-def derive(rows: FloatArray, statistic: str) -> FloatArray:
+def sources(statistic: str) -> tuple[str, ...]:
+    """The stored statistics that `derive` needs for one of `STATISTICS` or `DERIVED`."""
+    return SOURCES.get(statistic) or tuple(dict.fromkeys(("count", statistic)))
+
+
+def derive(rows: FloatArray, statistic: str, statistics: Sequence[str] = STATISTICS) -> FloatArray:
     """One statistic of stored rows ``(statistics, ...)`` as an array ``(...)``; NaN where nothing was counted.
 
+    ``statistics`` are those that ``rows`` hold, at least `sources` of it.
     ``statistic`` is a name of `STATISTICS` or `DERIVED`; ``std`` is the population standard deviation in the
     quantity's own unit, ``zero_fraction`` lies in [0, 1].
     """
-    count = rows[COUNT]
+    place = statistics.index
+    count = rows[place("count")]
     seen = count > 0
     with np.errstate(invalid="ignore", divide="ignore"):
         if statistic == "std":
-            value = np.sqrt(rows[M2] / (count - rows[NONFINITE]))
+            value = np.sqrt(rows[place("m2")] / (count - rows[place("nonfinite")]))
         elif statistic == "zero_fraction":
-            value = rows[ZEROS] / count
+            value = rows[place("zeros")] / count
         else:
-            value = rows[STATISTICS.index(statistic)]
+            value = rows[place(statistic)]
     return np.where(seen, value, np.nan).astype(rows.dtype, copy=False)
 
 
@@ -106,65 +123,94 @@ def aggregate(row: FloatArray, before: FloatArray | None = None) -> NDArray[np.f
 
 
 def aggregate_rows(
-    values: NDArray[np.float32], starts: NDArray[np.int64], before: NDArray[np.float32] | None = None
+    values: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    before: NDArray[np.float32] | None = None,
+    places: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float32]:
     """`aggregate` of every row of a snapshot at once: ``(rows, DERIVED, REDUCTIONS)``.
 
     ``values`` is flat float32, ``starts`` ``(rows + 1,)`` as in `dgm_tb.records.Layout.starts`: row *i* is
     ``values[starts[i]:starts[i + 1]]``, ``[statistics, units]``. ``before`` is the like of an earlier layout, of which
-    this one is a continuation. Equal to `aggregate` up to the rounding of the sums.
+    this one is a continuation. Rows restricted to some statistics say in ``places`` ``(rows, STATISTICS)`` which of
+    their channels each is (`dgm_tb.records.Layout.places`); what does not follow from those is NaN. Equal to
+    `aggregate` up to the rounding of the sums.
     """
-    out = np.empty((len(starts) - 1, len(DERIVED), len(REDUCTIONS)), np.float32)
+    rows = len(starts) - 1
+    if places is None:
+        places = np.tile(np.arange(len(STATISTICS)), (rows, 1))
+    out = np.empty((rows, len(DERIVED), len(REDUCTIONS)), np.float32)
     earlier = np.empty(0, np.float32) if before is None else np.ascontiguousarray(before, np.float32)
-    _aggregate_rows(np.ascontiguousarray(values, np.float32), earlier, np.ascontiguousarray(starts, np.int64), out)
+    _aggregate_rows(
+        np.ascontiguousarray(values, np.float32),
+        earlier,
+        np.ascontiguousarray(starts, np.int64),
+        np.ascontiguousarray(places, np.int64),
+        out,
+    )
     return out
 
 
 @compiled
-def _derived(table: NDArray[np.float32], unit: int) -> tuple[float, float, float, float, float, float]:
-    """A counted unit's statistics in the order of `DERIVED`."""
-    count = table[COUNT, unit]
+def _stored(table: NDArray[np.float32], place: int, unit: int) -> np.float32:
+    """Channel ``place`` of a unit in ``table`` ``(channels, units)``; NaN for -1, which is not stored."""
+    value: np.float32 = table[place, unit] if place >= 0 else np.float32(np.nan)
+    return value
+
+
+@compiled
+def _derived(
+    table: NDArray[np.float32], place: NDArray[np.int64], unit: int
+) -> tuple[np.float32, np.float32, np.float32, np.float32, np.float32, np.float32]:
+    """A counted unit's statistics in the order of `DERIVED`; ``place`` ``(STATISTICS,)`` as in `_stored`."""
+    count, nonfinite = table[place[COUNT], unit], _stored(table, place[NONFINITE], unit)
     return (
-        table[MEAN, unit],
-        np.sqrt(table[M2, unit] / (count - table[NONFINITE, unit])),
-        table[MIN, unit],
-        table[MAX, unit],
-        table[ZEROS, unit] / count,
-        table[NONFINITE, unit],
-    )
+        _stored(table, place[MEAN], unit),
+        np.sqrt(_stored(table, place[M2], unit) / (count - nonfinite)),
+        _stored(table, place[MIN], unit),
+        _stored(table, place[MAX], unit),
+        _stored(table, place[ZEROS], unit) / count,
+        nonfinite,
+    )  # fmt: skip
 
 
 @compiled
 def _aggregate_rows(
-    values: NDArray[np.float32], before: NDArray[np.float32], starts: NDArray[np.int64], out: NDArray[np.float32]
+    values: NDArray[np.float32],
+    before: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    places: NDArray[np.int64],
+    out: NDArray[np.float32],
 ) -> None:
-    derived, statistics, none = len(DERIVED), len(STATISTICS), np.float32(np.nan)
+    kinds, none = len(DERIVED), np.float32(np.nan)
     for row in range(len(starts) - 1):
-        table = values[starts[row] : starts[row + 1]].reshape(statistics, -1)
+        place = places[row]
+        channels = np.count_nonzero(place >= 0)
+        table = values[starts[row] : starts[row + 1]].reshape(channels, -1)
         known = starts[row + 1] <= len(before)
-        earlier = before[starts[row] : starts[row + 1]].reshape(statistics, -1) if known else table
-        total, seen = np.zeros(derived), np.zeros(derived, np.int64)
-        squares, pairs = np.zeros(derived), np.zeros(derived, np.int64)
-        low, high = np.full(derived, np.float32(np.inf)), np.full(derived, np.float32(-np.inf))
+        earlier = before[starts[row] : starts[row + 1]].reshape(channels, -1) if known else table
+        total, seen = np.zeros(kinds), np.zeros(kinds, np.int64)
+        squares, pairs = np.zeros(kinds), np.zeros(kinds, np.int64)
+        low, high = np.full(kinds, np.float32(np.inf)), np.full(kinds, np.float32(-np.inf))
         for unit in range(table.shape[1]):
-            if not table[COUNT, unit] > 0:
+            if not table[place[COUNT], unit] > 0:
                 continue
-            now = _derived(table, unit)
-            for index in range(derived):
+            now = _derived(table, place, unit)
+            for index in range(kinds):
                 value = now[index]
                 if np.isfinite(value):
                     total[index] += value
                     seen[index] += 1
                     low[index] = min(low[index], value)
                     high[index] = max(high[index], value)
-            if known and earlier[COUNT, unit] > 0:
-                then = _derived(earlier, unit)
-                for index in range(derived):
+            if known and earlier[place[COUNT], unit] > 0:
+                then = _derived(earlier, place, unit)
+                for index in range(kinds):
                     change = np.float64(now[index]) - np.float64(then[index])
                     if np.isfinite(change):
                         squares[index] += change * change
                         pairs[index] += 1
-        for index in range(derived):
+        for index in range(kinds):
             out[row, index, 0] = total[index] / seen[index] if seen[index] else none
             out[row, index, 1] = low[index] if seen[index] else none
             out[row, index, 2] = high[index] if seen[index] else none

@@ -15,19 +15,25 @@ from click.testing import CliRunner
 from dgm_tb import cli
 
 
-def test_help_loads_neither_torch_nor_tensorboard() -> None:
+@pytest.mark.parametrize("command", cli.main.commands)
+def test_help_loads_nothing_heavy(command: str) -> None:
     code = (
         "import sys; from click.testing import CliRunner; from dgm_tb import cli; "
-        "result = CliRunner().invoke(cli.main, ['demo', '--help']); assert result.exit_code == 0, result.output; "
-        "print([name for name in ('torch', 'lightning_callbacks', 'tensorboard', 'sklearn') if name in sys.modules])"
+        f"result = CliRunner().invoke(cli.main, [{command!r}, '--help']); assert result.exit_code == 0, result.output; "
+        "heavy = ('torch', 'lightning_callbacks', 'tensorboard', 'sklearn', 'numba', 'numpy'); "
+        "print([name for name in heavy if name in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
-def test_every_option_of_demo_has_a_help_text() -> None:
-    for parameter in cli.demo.params:
-        assert isinstance(parameter, click.Option)
-        assert parameter.help, parameter.name
+@pytest.mark.parametrize("command", cli.main.commands)
+def test_every_option_has_a_help_text_and_every_argument_is_explained(command: str) -> None:
+    said = cli.main.commands[command]
+    for parameter in said.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.name
+        else:
+            assert str(parameter.human_readable_name) in (said.help or ""), parameter.name
 
 
 def test_a_missing_package_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,3 +128,17 @@ def test_aggregating_all_rows_at_once_equals_row_by_row(
     fast = aggregate_rows(flat, starts, earlier)
     np.testing.assert_allclose(fast, slow.reshape(fast.shape), rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(fast[..., :3], aggregate_rows(flat, starts)[..., :3])
+
+
+def test_rows_restricted_to_some_statistics_aggregate_what_follows_from_them() -> None:
+    row = np.concatenate([of([1.0, 3.0, 0.0]), of([5.0]), of([])], axis=1).astype(np.float32)
+    places = np.full((2, len(STATISTICS)), -1)
+    places[0, [moments.COUNT, moments.MEAN]] = 1, 0  # in an order of its own
+    places[1, [moments.COUNT, moments.ZEROS, moments.MIN]] = 0, 1, 2
+    parts = row[[moments.MEAN, moments.COUNT]], row[[moments.COUNT, moments.ZEROS, moments.MIN]]
+    flat = np.concatenate([part.ravel() for part in parts])
+    made = aggregate_rows(flat, np.array([0, 6, 15]), flat, places)
+    whole = aggregate_rows(row.ravel(), np.array([0, row.size]), row.ravel())[0]
+    for index, known in enumerate([{"mean"}, {"zero_fraction", "min"}]):
+        expected = np.where([[statistic in known] for statistic in DERIVED], whole, np.nan)
+        np.testing.assert_array_equal(made[index], expected)

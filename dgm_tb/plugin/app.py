@@ -26,6 +26,10 @@ WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 #: The questions about one run: a route, a module of `dgm_tb.queries`, a row of `params.PARAMETERS` each.
 QUESTIONS: Final = ("loss", "graph", "aggregates", "layer", "density", "neuron")
+#: Those about its deep snapshots, likewise.
+DEEP: Final = ("deep", "sample")
+#: Those that a worker process computes; likewise, and they are asked again until it has.
+ASKED: Final = ("credit", "replay", "origin")
 
 
 class DgmPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # tensorboard ships no types
@@ -42,7 +46,8 @@ class DgmPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # tensorboard ship
         return {
             "/static/*": _guarded(assets.serve),
             "/runs": _guarded(self._runs),
-            **{f"/{noun}": _guarded(self._question(noun)) for noun in QUESTIONS},
+            **{f"/{noun}": _guarded(self._question(noun)) for noun in (*QUESTIONS, *DEEP)},
+            **{f"/{noun}": _guarded(self._asked(noun)) for noun in ASKED},
         }
 
     def is_active(self) -> bool:
@@ -69,6 +74,17 @@ class DgmPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # tensorboard ship
             query = importlib.import_module(f"dgm_tb.queries.{noun}")
             question = params.parse(noun, query.Request, request.args.items(multi=True))
             return _reply(request, query.answer(self._desk.catalog.open(question.run), question))
+
+        return handle
+
+    def _asked(self, noun: str) -> Callable[[Request], Response]:
+        def handle(request: Request) -> Response:
+            from dgm_tb.plugin import params
+
+            query = importlib.import_module(f"dgm_tb.queries.{noun}")
+            question = params.parse(noun, query.Request, request.args.items(multi=True))
+            run = self._desk.catalog.open(question.run)
+            return _reply(request, query.answer(run, question, self._desk.worker))
 
         return handle
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # heavy
     from dgm_tb.queries.runs import Heartbeat
+    from dgm_tb.replay.client import Client
     from dgm_tb.store.catalog import Catalog
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class Desk:
         self._logdir, self._roots = logdir, roots
         self._lock = threading.Lock()
         self._opened: tuple[Catalog, Heartbeat] | None = None
+        self._worker: Client | None = None
         self._warmed = False
 
     def open_soon(self) -> None:
@@ -49,6 +51,16 @@ class Desk:
     @property
     def heartbeat(self) -> Heartbeat:
         return self._open()[1]
+
+    @property
+    def worker(self) -> Client:
+        """Asks the process that runs tapes; it is started by the first question to it, and ends with this one."""
+        with self._lock:
+            if self._worker is None:
+                from dgm_tb.replay.client import Client
+
+                self._worker = Client()
+            return self._worker
 
     def _open(self) -> tuple[Catalog, Heartbeat]:
         with self._lock:

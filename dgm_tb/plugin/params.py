@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
@@ -11,6 +13,7 @@ from typing import Final, Protocol, TypeVar
 from dgm_tb.errors import UsageError
 from dgm_tb.moments import DERIVED
 from dgm_tb.records import QUANTITIES
+from dgm_tb.replay.ask import BATCHES, CHANGES, METHODS, TARGETS
 
 Request = TypeVar("Request")
 
@@ -99,6 +102,23 @@ class Several:
         return numbers
 
 
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A finite number, in plain decimal or with an exponent."""
+
+    @property
+    def allowed(self) -> str:
+        return "a number, such as -6 or 1e-3"
+
+    def convert(self, text: str) -> float:
+        if not (len(text) <= 32 and re.fullmatch(r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?", text)):
+            raise ValueError
+        number = float(text)
+        if not math.isfinite(number):
+            raise ValueError
+        return number
+
+
 # Steps travel as float64 in replies, which holds whole numbers exactly up to here.
 _LARGEST_STEP: Final = 2**53
 _STEP: Final = Whole(0, _LARGEST_STEP)
@@ -108,10 +128,17 @@ _RUN: Final[Mapping[str, Converter]] = {"run": Text()}
 _ROW: Final[Mapping[str, Converter]] = {
     **_RUN, "node": Text(), "program": Text(), "quantity": Choice(QUANTITIES),
 }  # fmt: skip
+_RANGE: Final[Mapping[str, Converter]] = {"first": _STEP, "last": _STEP}
 _WINDOW: Final[Mapping[str, Converter]] = {
-    "statistic": Choice(DERIVED), "focus": _STEP, "window": Whole(1, 1000),
+    "statistic": Choice(DERIVED), "focus": _STEP, "window": Whole(1, 1000), **_RANGE,
 }  # fmt: skip
 _SCALE: Final = Choice(("linear", "symlog", "robust"))
+
+_UNITS: Final = Several(Whole(0, 2**31 - 1), 4096)
+_TARGET: Final[Mapping[str, Converter]] = {
+    **_RUN, "step": _STEP, "node": Text(), "units": _UNITS, "program": Text(), "previous": _STEP,
+    "quantity": Choice(TARGETS),
+}  # fmt: skip
 
 #: The parameters of each route; those without a default in the request's dataclass are required.
 PARAMETERS: Final[Mapping[str, Mapping[str, Converter]]] = {
@@ -121,7 +148,24 @@ PARAMETERS: Final[Mapping[str, Mapping[str, Converter]]] = {
     "aggregates": {**_RUN, "quantity": Choice(QUANTITIES), **_WINDOW},
     "layer": {**_ROW, **_WINDOW, "m": Whole(20, 2000), "scale": _SCALE},
     "density": {**_ROW, **_WINDOW, "scale": _SCALE, "width": Whole(16, 4096), "height": Whole(16, 2048)},
-    "neuron": {**_ROW, "units": Several(Whole(0, 2**31 - 1), 256), "since": _SINCE},
+    "deep": {**_RUN, "step": _STEP},
+    "sample": {**_RUN, "step": _STEP, "key": Text(), "positions": Several(Whole(0, 2**31 - 1), 256)},
+    "credit": {
+        **_TARGET,
+        "method": Choice(METHODS),
+        "batch": Choice(BATCHES),
+        "samples": Several(Whole(0, 2**31 - 1), 1024),
+    },
+    "replay": {
+        **_TARGET,
+        "change": Choice(CHANGES),
+        "at": Text(),
+        "of": _UNITS,
+        "low": Number(),
+        "high": Number(),
+    },
+    "origin": {**_RUN, "step": _STEP, "program": Text()},
+    "neuron": {**_ROW, "units": Several(Whole(0, 2**31 - 1), 256), "since": _SINCE, **_RANGE},
 }
 
 
@@ -138,10 +182,20 @@ def parse(noun: str, kind: type[Request], pairs: Iterable[tuple[str, str]]) -> R
         if name in values:
             raise UsageError(f"{name} is given twice; write it once")
         values[name] = _convert(name, text, converters[name])
+    _check_range(values)
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]  # every request is a dataclass
         if field.name not in values and field.default is dataclasses.MISSING:
             raise UsageError(f"{field.name} is missing; {noun} needs {field.name}= ({converters[field.name].allowed})")
     return kind(**values)
+
+
+def _check_range(values: Mapping[str, object]) -> None:
+    first, last = values.get("first"), values.get("last")
+    if (first is None) != (last is None):
+        there, missing = ("first", "last") if last is None else ("last", "first")
+        raise UsageError(f"{missing} is missing; {there}= needs {missing}= beside it: they are a range of steps")
+    if isinstance(first, int) and isinstance(last, int) and first > last:
+        raise UsageError(f"first={first} cannot be used; allowed: a step up to last={last}")
 
 
 def _convert(name: str, text: str, converter: Converter) -> object:

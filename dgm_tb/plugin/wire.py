@@ -33,13 +33,22 @@ class Reply:
 
 
 def encode(view: object) -> Reply:
-    """The reply that carries a view (a dataclass): its arrays as binary, all other fields as JSON."""
+    """The reply that carries a view (a dataclass): its arrays as binary, all other fields as JSON.
+
+    A field that maps names to arrays is sent as an array ``<field>/<name>`` each.
+    """
     fields = {field.name: getattr(view, field.name) for field in dataclasses.fields(view)}  # type: ignore[arg-type]  # a dataclass
     arrays = {name: value for name, value in fields.items() if isinstance(value, np.ndarray)}
-    header = {name: _plain(value) for name, value in fields.items() if name not in arrays}
+    named = {name for name, value in fields.items() if _holds_arrays(value)}
+    arrays |= {f"{name}/{key}": array for name in sorted(named) for key, array in fields[name].items()}
+    header = {name: _plain(value) for name, value in fields.items() if name not in arrays and name not in named}
     if not arrays:
         return Reply(_json(header), "application/json")
     return Reply(pack(header, arrays), "application/octet-stream")
+
+
+def _holds_arrays(value: object) -> bool:
+    return isinstance(value, Mapping) and any(isinstance(item, np.ndarray) for item in value.values())
 
 
 def pack(header: Mapping[str, object], arrays: Mapping[str, NDArray[Any]]) -> bytes:

@@ -1,7 +1,8 @@
-"""The window's layer curves of all nodes in one answer: the charts in the graph's nodes."""
+"""The layer curves of all nodes in the window or range in one answer: the charts in the graph's nodes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,11 +11,14 @@ from numpy.typing import NDArray
 
 from dgm_tb.analysis.windows import jump_scores
 from dgm_tb.moments import DERIVED, REDUCTIONS
-from dgm_tb.queries.span import span
+from dgm_tb.queries.span import Columns, before_focus, columns, span
+from dgm_tb.records import RowKey
 from dgm_tb.store.run import Run
 
 _NONFINITE: Final = DERIVED.index("nonfinite")
 _MEAN, _MIN, _MAX, _CHANGE = (REDUCTIONS.index(name) for name in ("mean", "min", "max", "change"))
+# Which of mean, min and max over a point's snapshots is drawn of each of `REDUCTIONS`.
+_DRAWN_ROLLS: Final = (0, 1, 2, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,8 @@ class Request:
     statistic: str = "mean"
     focus: int | None = None
     window: int = 25
+    first: int | None = None
+    last: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +40,15 @@ class View:
 
     They are the mean, least and greatest of the statistic over the layer's units and how many non-finite values these
     saw; NaN where the node was not called. ``score`` ``(rows,)``: the robust z of the units' change into the focus,
-    +inf where it brought the first non-finite values.
+    +inf where it brought the first non-finite values. ``level`` and ``each`` as in `dgm_tb.queries.span.Columns`.
     """
 
     focus: int | None
     nodes: tuple[str, ...]
     programs: tuple[str, ...]
     generation: int
+    level: int
+    each: int
     step: NDArray[np.int64]
     mean: NDArray[np.float32]
     low: NDArray[np.float32]
@@ -54,24 +62,46 @@ def answer(run: Run, request: Request) -> View:
     generation = run.generation
     rows = {key: units for key, units in run.keys.items() if key.quantity == request.quantity}
     keys = tuple(rows)
-    part = span(run.steps, request.focus, request.window, len(keys) * len(DERIVED) * len(REDUCTIONS))
-    values = run.aggregates(keys, part.positions)
-    of_statistic = values[:, :, DERIVED.index(request.statistic)]
+    each = len(keys) * len(DERIVED) * len(REDUCTIONS)
+    part = span(run.steps, request.focus, request.window, each)
+    shown = columns(run, part, request.first, request.last, each)
     units = np.fromiter(rows.values(), np.float32, len(rows))
-    mean = of_statistic[:, :, _MEAN]
-    nonfinite = values[:, :, _NONFINITE, _MEAN] * units[:, None]  # NaN where the node was not called
+    values, nonfinite = _values(run, keys, units, shown, request.statistic)
+    in_range = request.first is not None
+    compared = (
+        _values(run, keys, units, before_focus(run, part), request.statistic) if in_range else (values, nonfinite)
+    )
     return View(
         focus=part.focus_step,
         nodes=tuple(key.node for key in keys),
         programs=tuple(key.program for key in keys),
         generation=generation,
-        step=part.steps,
-        mean=mean,
-        low=of_statistic[:, :, _MIN],
-        high=of_statistic[:, :, _MAX],
+        level=shown.level,
+        each=shown.each,
+        step=shown.steps,
+        mean=values[:, :, _MEAN],
+        low=values[:, :, _MIN],
+        high=values[:, :, _MAX],
         nonfinite=nonfinite,
-        score=_scores(of_statistic, nonfinite, part.focus),
+        score=_scores(*compared, part.focus),
     )
+
+
+def _values(
+    run: Run, keys: Sequence[RowKey], units: NDArray[np.float32], shown: Columns, statistic: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The statistic's reductions ``(rows, c, REDUCTIONS)`` and the non-finite values ``(rows, c)``, NaN without a call.
+
+    Of a point both columns have the mean of its means, the least of its least, and the greatest of all others.
+    """
+    if shown.points is None:
+        values = run.aggregates(keys, shown.positions)
+        of_statistic, broken = values[:, :, DERIVED.index(statistic)], values[:, :, _NONFINITE, _MEAN]
+    else:
+        rolled = run.rolled_aggregates(keys, shown.points, (statistic, "nonfinite"))
+        chosen = np.stack([rolled[:, :, 0, reduction, roll] for reduction, roll in enumerate(_DRAWN_ROLLS)], axis=2)
+        of_statistic, broken = np.repeat(chosen, 2, axis=1), np.repeat(rolled[:, :, 1, _MEAN, 2], 2, axis=1)
+    return of_statistic, broken * units[:, None]
 
 
 def _scores(values: NDArray[np.float32], nonfinite: NDArray[np.float32], focus: int | None) -> NDArray[np.float32]:

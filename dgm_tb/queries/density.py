@@ -1,4 +1,4 @@
-"""The density of all lines of a layer in the window: what lies beneath the sampled ones."""
+"""The density of all lines of a layer in the window or range: what lies beneath the sampled ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from dgm_tb.analysis.density import dense_lines
 from dgm_tb.analysis.scales import fit
-from dgm_tb.queries.lines import read
+from dgm_tb.queries.lines import key_of, read
+from dgm_tb.queries.span import columns, span
 from dgm_tb.store.run import Run
 
 
@@ -24,6 +25,8 @@ class Request:
     statistic: str = "mean"
     focus: int | None = None
     window: int = 25
+    first: int | None = None
+    last: int | None = None
     scale: str = "symlog"
     width: int = 640
     height: int = 256
@@ -33,7 +36,8 @@ class Request:
 class View:
     """``density`` float32 ``(height, width)``, row 0 at the top; ``low`` and ``high`` are the values at its edges.
 
-    Columns are linear in step, from the window's first to its last. ``linear_threshold`` is symlog's, else NaN.
+    Columns are linear in step, from the first to the last of ``step``. ``linear_threshold`` is symlog's, else NaN.
+    ``level`` and ``each`` as in `dgm_tb.queries.span.Columns`.
     """
 
     focus: int | None
@@ -41,6 +45,8 @@ class View:
     program: str
     units: int
     generation: int
+    level: int
+    each: int
     scale: str
     low: float
     high: float
@@ -52,15 +58,20 @@ class View:
 def answer(run: Run, request: Request) -> View:
     """The image; UnknownNameError where the row was not recorded."""
     generation = run.generation
-    lines = read(run, request.node, request.quantity, request.program, request.statistic, request.focus, request.window)
+    key = key_of(run, request.node, request.quantity, request.program)
+    part = span(run.steps, request.focus, request.window, run.keys[key])
+    shown = columns(run, part, request.first, request.last, run.keys[key])
+    lines = read(run, key, request.statistic, shown, part.focus_step)
     scale = fit(lines.values, request.scale)
-    steps = lines.part.steps
+    steps = shown.steps
     return View(
-        focus=lines.part.focus_step,
+        focus=part.focus_step,
         node=request.node,
-        program=lines.key.program,
+        program=key.program,
         units=len(lines.values),
         generation=generation,
+        level=shown.level,
+        each=shown.each,
         scale=scale.name,
         low=scale.low,
         high=scale.high,

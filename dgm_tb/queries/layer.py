@@ -1,4 +1,4 @@
-"""The sampled polylines of a layer's units in the window."""
+"""The sampled polylines of a layer's units in the window or range."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from dgm_tb.analysis.sampling import Sample, sample_lines
 from dgm_tb.analysis.windows import unit_scores
-from dgm_tb.queries.lines import Lines, read
-from dgm_tb.queries.recent import Recent
+from dgm_tb.queries.lines import Lines, key_of, read
+from dgm_tb.queries.span import Span, before_focus, columns, span
+from dgm_tb.records import RowKey
+from dgm_tb.store.recent import Recent
 from dgm_tb.store.run import Run
 
 #: The height of the chart in whose pixels lines are compared.
@@ -24,7 +26,7 @@ EXTREME: Final = 3.5
 #: whole layer jumps none stands out of it, and still one asks which moved most. Half of the fewest lines drawn.
 MOVERS: Final = 10
 
-# Values that are scored: 32 MiB in float64, and the sort for their medians is what a wide layer waits for.
+# Values that are scored: the sort for their medians is what a wide layer waits for.
 _SCORED: Final = 2**22
 
 
@@ -45,6 +47,8 @@ class _Drawn:
 
 # The m slider and a refresh come back to what was just drawn. An entry is at most 2,000 lines, some 50 kB.
 _SAMPLES: Final[Recent[tuple[object, ...], Sample]] = Recent(64)
+# The m slider asks for the same scores again. 16 MiB.
+_SCORES: Final[Recent[tuple[object, ...], NDArray[np.float32]]] = Recent(2**22)
 # What was last drawn of a row on a scale.
 _DRAWN: Final[Recent[tuple[object, ...], _Drawn]] = Recent(64)
 
@@ -62,6 +66,8 @@ class Request:
     statistic: str = "mean"
     focus: int | None = None
     window: int = 25
+    first: int | None = None
+    last: int | None = None
     m: int = 300
     scale: str = "symlog"
 
@@ -72,6 +78,7 @@ class View:
 
     ``values`` float32 ``(drawn, w)``, NaN where there is none; ``weight`` says how many units a line stands for, and
     every unit is within ``radius`` pixels of a drawn one. ``score`` is the robust z of the unit's jump into the focus.
+    ``level`` and ``each`` as in `dgm_tb.queries.span.Columns`.
     """
 
     focus: int | None
@@ -81,6 +88,8 @@ class View:
     drawn: int
     radius: float
     generation: int
+    level: int
+    each: int
     step: NDArray[np.int64]
     unit: NDArray[np.uint32]
     weight: NDArray[np.uint32]
@@ -93,18 +102,24 @@ class View:
 def answer(run: Run, request: Request) -> View:
     """The sample; UnknownNameError where the row was not recorded."""
     generation = run.generation
-    lines = read(run, request.node, request.quantity, request.program, request.statistic, request.focus, request.window)
-    scores = _scores(lines)
+    key = key_of(run, request.node, request.quantity, request.program)
+    part = span(run.steps, request.focus, request.window, run.keys[key])
+    shown = columns(run, part, request.first, request.last, run.keys[key])
+    lines = read(run, key, request.statistic, shown, part.focus_step)
+    in_range = request.first is not None
+    scores = _scores(lines, part.focus) if not in_range else _scores_at(run, key, request.statistic, part)
     sample = _sample(lines, request.m, request.scale, _movers(scores))
     return View(
-        focus=lines.part.focus_step,
+        focus=part.focus_step,
         node=request.node,
-        program=lines.key.program,
+        program=key.program,
         units=len(lines.values),
         drawn=len(sample.lines),
         radius=sample.radius,
         generation=generation,
-        step=lines.part.steps,
+        level=shown.level,
+        each=shown.each,
+        step=shown.steps,
         unit=sample.lines.astype(np.uint32),
         weight=sample.weights.astype(np.uint32),
         outlier=sample.outliers,
@@ -114,16 +129,31 @@ def answer(run: Run, request: Request) -> View:
     )
 
 
-def _scores(lines: Lines) -> NDArray[np.float32]:
-    """How unusual each unit's jump into the focus is among its layer's ``(units,)``."""
-    units, focus = len(lines.values), lines.part.focus
+def _scores_at(run: Run, key: RowKey, statistic: str, part: Span) -> NDArray[np.float32]:
+    """As `_scores`, of the snapshots up to the focus of ``part`` and no more."""
+    shown = before_focus(run, part, _scored(run.keys[key]))
+    lines = read(run, key, statistic, shown, part.focus_step)
+    return _scores(lines, len(shown.steps) - 1 if len(shown.steps) else None)
+
+
+def _scores(lines: Lines, focus: int | None) -> NDArray[np.float32]:
+    """How unusual each unit's jump into snapshot ``focus`` of ``lines`` is among its layer's ``(units,)``."""
+    units = len(lines.values)
     if not units or focus is None:
         return np.full(units, np.nan, np.float32)
-    # A unit's size before the jump follows from a few snapshots; in float64 all of a wide layer's would be gigabytes.
-    first = max(0, focus + 1 - max(2, _SCORED // units))
-    values = lines.values[:, first : focus + 1]
-    recorded = np.broadcast_to(lines.called[first : focus + 1], values.shape)
-    return unit_scores(values, focus - first, recorded).astype(np.float32)
+    scores = _SCORES.get(lines.identity)  # the focus is part of it
+    if scores is None:
+        first = max(0, focus + 1 - _scored(units))
+        values = lines.values[:, first : focus + 1]
+        recorded = np.broadcast_to(lines.called[first : focus + 1], values.shape)
+        scores = unit_scores(values, focus - first, recorded).astype(np.float32)
+        _SCORES.put(lines.identity, scores, weight=units)
+    return scores
+
+
+def _scored(units: int) -> int:
+    """How many snapshots are scored: a unit's size before the jump follows from a few."""
+    return max(2, _SCORED // max(1, units))
 
 
 def _movers(scores: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -134,7 +164,7 @@ def _movers(scores: NDArray[np.float32]) -> NDArray[np.int64]:
 
 def _sample(lines: Lines, m: int, scale: str, movers: NDArray[np.int64]) -> Sample:
     # Where the node was not called no line has a value; such snapshots would make every line a non-finite one.
-    values = lines.values[:, lines.called]
+    values = lines.values if lines.called.all() else lines.values[:, lines.called]
     if not values.size:
         return _NOTHING
     exact, row = (lines.identity, m, scale), (lines.row, scale)

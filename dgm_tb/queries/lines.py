@@ -1,4 +1,4 @@
-"""A row's window as lines: one statistic of every unit of a layer, ready to be sampled or drawn."""
+"""A row's window or range as lines: one statistic of every unit of a layer, ready to be sampled or drawn."""
 
 from __future__ import annotations
 
@@ -10,28 +10,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgm_tb.errors import UsageError
-from dgm_tb.moments import COUNT, NONFINITE, STATISTICS, derive
-from dgm_tb.queries.recent import Recent
+from dgm_tb.moments import derive, sources
 from dgm_tb.queries.rows import find
-from dgm_tb.queries.span import MOST_VALUES, Span, span
+from dgm_tb.queries.span import MOST_VALUES, Columns
 from dgm_tb.records import RowKey
+from dgm_tb.store.levels import Points
+from dgm_tb.store.recent import Recent
 from dgm_tb.store.run import Run
 
-# A read returns all eight statistics of which two or three are used: pieces of 32 MiB, so that a wide layer's window
-# costs its own size and not eight times that.
-_PIECE: Final = 2**23
+# What is read lies snapshot by snapshot, several statistics of it, and is turned: in pieces of 64 MiB, so that the
+# widest layer's costs twice its own size.
+_PIECE: Final = 2**24
+#: Units that are turned at once; more would not stay in the processor's cache.
+_TILE: Final = 512
+
+_Read = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """``values`` float32 ``(units, w)``, NaN where the node was not called or a unit had no finite value.
+    """``values`` float32 ``(units, c)``, NaN where the node was not called or a unit had no finite value.
 
-    ``called`` ``(w,)``: whether the node was called at all; ``nonfinite`` ``(units,)``: whether the unit saw a
-    non-finite value in the window. ``row`` identifies the run's row and statistic, ``identity`` these very numbers.
+    ``called`` ``(c,)``: whether the node was called at all; ``nonfinite`` ``(units,)``: whether the unit saw a
+    non-finite value anywhere in it. ``row`` identifies the run's row and statistic, ``identity`` these very numbers.
     """
 
     key: RowKey
-    part: Span
+    columns: Columns
     values: NDArray[np.float32]
     called: NDArray[np.bool_]
     nonfinite: NDArray[np.bool_]
@@ -43,42 +48,77 @@ class Lines:
 _LINES: Final[Recent[tuple[object, ...], Lines]] = Recent(MOST_VALUES)
 
 
-def read(
-    run: Run, node: str, quantity: str, program: str | None, statistic: str, focus: int | None, window: int
-) -> Lines:
-    """The lines around ``focus``; UnknownNameError where there is no such row, UsageError where it is too wide."""
+def key_of(run: Run, node: str, quantity: str, program: str | None) -> RowKey:
+    """The row that is asked for; UnknownNameError where there is none, UsageError where it is too wide."""
     key = find(run.keys, node, quantity, program)
     units = run.keys[key]
     if 3 * units > MOST_VALUES:  # the smallest window; a manifest may claim any number
         raise UsageError(f"node {node!r} has {units} units, more than the {MOST_VALUES // 3} that fit in memory")
+    return key
+
+
+def read(run: Run, key: RowKey, statistic: str, columns: Columns, focus: int | None) -> Lines:
+    """The lines of a row over ``columns``; ``focus`` is the step that the question is about."""
+    units = run.keys[key]
     row = (run.directory, key, units, statistic)
     # The time of the last write is part of it: other ranks may still add to the newest snapshots.
-    written = (run.generation, run.last_wall_time)
-    part = span(run.steps, focus, window, units)
-    identity = (*row, *written, part.positions.start, part.positions.stop, part.focus_step)
+    written = (
+        (run.generation, run.last_wall_time, columns.level, len(columns.steps), *columns.steps[[0, -1]].tolist())
+        if len(columns.steps)
+        else ()
+    )
+    identity = (*row, *written, focus)
     lines = _LINES.get(identity)
     if lines is None:
-        lines = Lines(key, part, *_values(run, key, units, part, statistic), row, identity)
+        _LINES.spare(units * len(columns.steps))  # else a wide layer's old and new lines were in memory together
+        found = (
+            _snapshots(run, key, units, columns, statistic)
+            if columns.points is None
+            else _points(run, key, units, columns.points, statistic)
+        )
+        lines = Lines(key, columns, *found, row, identity)
         _LINES.put(identity, lines, weight=lines.values.size)
     return lines
 
 
-def _values(
-    run: Run, key: RowKey, units: int, part: Span, statistic: str
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
-    values = np.empty((units, len(part.steps)), np.float32)
-    called = np.zeros(len(part.steps), bool)
+def _snapshots(run: Run, key: RowKey, units: int, columns: Columns, statistic: str) -> _Read:
+    values = np.empty((units, len(columns.steps)), np.float32)
+    called = np.zeros(len(columns.steps), bool)
     nonfinite = np.zeros(units, bool)
-    for piece in _pieces(part.positions, units):
-        rows = run.read(key, piece)
-        here = slice(piece.start - part.positions.start, piece.stop - part.positions.start)
-        values[:, here] = derive(rows, statistic).T
-        called[here] = (rows[COUNT] > 0).any(axis=1)
-        nonfinite |= (rows[NONFINITE] > 0).any(axis=0)
+    needed = tuple(dict.fromkeys((*sources(statistic), "count", "nonfinite")))
+    for places, some, rows in run.pieces(key, columns.positions, needed, _PIECE):
+        _turn(derive(rows, statistic, needed), values[some], places)
+        called[places] |= (rows[needed.index("count")] > 0).any(axis=1)
+        nonfinite[some] |= (rows[needed.index("nonfinite")] > 0).any(axis=0)
     return values, called, nonfinite
 
 
-def _pieces(positions: slice, units: int) -> Iterator[slice]:
-    size = max(1, _PIECE // (len(STATISTICS) * max(1, units)))
-    for start in range(positions.start, positions.stop, size):
-        yield slice(start, min(start + size, positions.stop))
+def _points(run: Run, key: RowKey, units: int, points: Points, statistic: str) -> _Read:
+    """Two columns a point: the least over its snapshots, the greatest."""
+    count = len(points.first)
+    values = np.empty((units, count, 2), np.float32)
+    called = np.zeros(count, bool)
+    nonfinite = np.zeros(units, bool)
+    for piece in _pieces(count, 3 * units):
+        part = points.between(piece.start, piece.stop)
+        for column, extremes in enumerate(run.rolled(key, part, statistic, rolls=("min", "max"))):
+            _turn(extremes, values[:, :, column], np.arange(piece.start, piece.stop))
+        broken = run.rolled(key, part, "nonfinite", rolls=("max",))[0]  # NaN where the node was not called
+        # A row may have been restricted to statistics without it.
+        called[piece] = (~np.isnan(broken)).any(axis=1) | (~np.isnan(values[:, piece, 0])).any(axis=0)
+        nonfinite |= (broken > 0).any(axis=0)
+    return values.reshape(units, 2 * count), np.repeat(called, 2), nonfinite
+
+
+def _turn(rows: NDArray[np.floating], out: NDArray[np.float32], places: NDArray[np.int64]) -> None:
+    """Puts ``rows`` ``(places, units)`` into ``places`` of ``out`` ``(units, snapshots)``, a tile at a time."""
+    together = len(places) and places[-1] - places[0] + 1 == len(places)
+    chosen = slice(int(places[0]), int(places[-1]) + 1) if together else places
+    for start in range(0, len(out), _TILE):
+        out[start : start + _TILE, chosen] = rows[:, start : start + _TILE].T
+
+
+def _pieces(count: int, each: int) -> Iterator[slice]:
+    size = max(1, _PIECE // max(1, each))
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dgm_tb.queries.deep import snapshots
 from dgm_tb.store.run import Run
 
 # One reply carries at most this many values (64 MiB of float64); the rest follows on the next `since`.
@@ -27,7 +28,7 @@ class View:
     """``values`` and ``logged`` are ``(columns, n)``, the loss first where there is one.
 
     ``more`` says that steps after the last of these are left to a further request. ``snapshots`` holds the captured
-    steps after ``since``, ``deep`` those of them that are deep.
+    steps after ``since``, ``deep`` those that are deep.
     """
 
     columns: tuple[str, ...]
@@ -58,5 +59,9 @@ def answer(run: Run, request: Request) -> View:
         values=losses.values[:, piece],
         logged=losses.logged[:, piece],
         snapshots=steps[first:],
-        deep=steps[:0],  # no deep snapshots are recorded yet
+        deep=_deep(run, request.since),
     )
+
+
+def _deep(run: Run, since: int | None) -> NDArray[np.int64]:
+    return np.array([step for step in snapshots(run) if since is None or step > since], np.int64)

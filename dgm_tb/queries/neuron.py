@@ -1,4 +1,4 @@
-"""The whole recorded series of a few units, every statistic."""
+"""The recorded series of a few units over the whole run or a range, every statistic."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dgm_tb.errors import UnknownNameError, UsageError
-from dgm_tb.moments import DERIVED, STATISTICS, derive
+from dgm_tb.errors import UnknownNameError
+from dgm_tb.moments import DERIVED, derive
 from dgm_tb.queries.rows import find
-from dgm_tb.queries.span import MOST_VALUES
+from dgm_tb.queries.span import EVERYTHING, Columns, ranged
+from dgm_tb.records import RowKey
+from dgm_tb.store.levels import Points
 from dgm_tb.store.run import Run
 
 _SERIES: Final = (*DERIVED, "argmax_sample")
@@ -19,7 +21,7 @@ _SERIES: Final = (*DERIVED, "argmax_sample")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """``units`` of one row, at snapshots after step ``since`` (None: all)."""
+    """``units`` of one row, of all steps or ``first`` to ``last``, at snapshots after step ``since`` (None: all)."""
 
     run: str
     node: str
@@ -27,11 +29,17 @@ class Request:
     program: str | None = None
     quantity: str = "activation"
     since: int | None = None
+    first: int | None = None
+    last: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """``values`` float32 ``(units, statistics, s)``; NaN where the node was not called."""
+    """``values`` float32 ``(units, statistics, s)``; NaN where the node was not called.
+
+    ``level`` and ``each`` as in `dgm_tb.queries.span.Columns`. From level 1 on ``since`` was ignored, and there is no
+    ``argmax_sample``.
+    """
 
     node: str
     program: str
@@ -39,19 +47,26 @@ class View:
     units: tuple[int, ...]
     statistics: tuple[str, ...]
     generation: int
+    level: int
+    each: int
     step: NDArray[np.int64]
     values: NDArray[np.float32]
 
 
 def answer(run: Run, request: Request) -> View:
-    """The series; UnknownNameError for a unit the row has not, UsageError where the answer would be too large."""
-    generation, steps = run.generation, run.steps
+    """The series; UnknownNameError for a unit the row has not."""
+    generation = run.generation
     key = find(run.keys, request.node, request.quantity, request.program)
     _check_units(request.units, run.keys[key], request.node)
-    first = 0 if request.since is None else int(np.searchsorted(steps, request.since, "right"))
-    _check_size(len(request.units), len(steps) - first)
-    rows = run.read(key, slice(first, len(steps)), units=np.asarray(request.units, np.int64))
-    values = np.stack([derive(rows, statistic) for statistic in _SERIES])  # (statistics, s, units)
+    first, last = (request.first, request.last) if request.first is not None else EVERYTHING
+    assert last is not None  # given together
+    units = np.asarray(request.units, np.int64)
+    shown = ranged(run, first, last, len(units) * len(_SERIES))
+    if shown.points is None:
+        shown = _after(shown, request.since)
+        values = _snapshots(run, key, shown.positions, units)
+    else:
+        values = _points(run, key, shown.points, units)
     return View(
         node=request.node,
         program=key.program,
@@ -59,9 +74,32 @@ def answer(run: Run, request: Request) -> View:
         units=request.units,
         statistics=_SERIES,
         generation=generation,
-        step=steps[first:],
-        values=values.transpose(2, 0, 1),
+        level=shown.level,
+        each=shown.each,
+        step=shown.steps,
+        values=values,
     )
+
+
+def _after(shown: Columns, since: int | None) -> Columns:
+    """The snapshots after step ``since``."""
+    skipped = 0 if since is None else int(np.searchsorted(shown.steps, since, "right"))
+    positions = slice(shown.positions.start + skipped, shown.positions.stop)
+    return Columns(shown.steps[skipped:], positions, None)
+
+
+def _snapshots(run: Run, key: RowKey, positions: slice, units: NDArray[np.int64]) -> NDArray[np.float32]:
+    rows = run.read(key, positions, units=units)
+    values = np.stack([derive(rows, statistic) for statistic in _SERIES])  # (statistics, s, units)
+    return np.moveaxis(values, 2, 0)
+
+
+def _points(run: Run, key: RowKey, points: Points, units: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Two columns a point: the least over its snapshots, the greatest. NaN for what has neither: a sample's place."""
+    values = np.full((len(units), len(_SERIES), len(points.first), 2), np.nan, np.float32)
+    for index, statistic in enumerate(DERIVED):
+        values[:, index] = run.rolled(key, points, statistic, units, rolls=("min", "max")).transpose(2, 1, 0)
+    return values.reshape(len(units), len(_SERIES), -1)
 
 
 def _check_units(units: tuple[int, ...], there: int, node: str) -> None:
@@ -69,9 +107,3 @@ def _check_units(units: tuple[int, ...], there: int, node: str) -> None:
     if beyond:
         has = f"its {there} units are 0 to {there - 1}" if there else "it has none"
         raise UnknownNameError(f"units: node {node!r} has no unit {beyond[0]}; {has}")
-
-
-def _check_size(units: int, snapshots: int) -> None:
-    fitting = MOST_VALUES // (len(STATISTICS) * max(1, snapshots))
-    if units > max(1, fitting):
-        raise UsageError(f"units: {units} are too many over {snapshots} snapshots; ask for at most {fitting}")

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -24,6 +25,14 @@ _SHARE: Final = 0.1
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class _Place:
+    """Where a run lies, and when a session last began in it (seconds since the epoch, by the disk)."""
+
+    directory: Path
+    modified: float
+
+
 class Catalog:
     """The runs below ``roots`` (name prefix → directory; the prefix ``""`` is TensorBoard's plain ``--logdir``).
 
@@ -36,8 +45,9 @@ class Catalog:
         self._roots = {prefix: Path(os.path.realpath(Path(root).expanduser())) for prefix, root in roots.items()}
         self._clock = clock
         self._lock = threading.Lock()
-        self._directories: dict[str, Path] | None = None
+        self._places: dict[str, _Place] | None = None
         self._runs: dict[str, Run] = {}
+        self._opening: dict[str, threading.Lock] = {}
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -48,31 +58,36 @@ class Catalog:
     @property
     def active(self) -> bool:
         """Whether the last scan found a run; never looks itself."""
-        return bool(self._directories)
+        return bool(self._places)
 
     def open(self, name: str) -> Run:
         """A run as it is now (`Run.pinned`, so its positions do not move). Raises `UnknownNameError`."""
-        directory = self._found().get(name)
-        if directory is None:
+        place = self._found().get(name)
+        if place is None:
             known = ", ".join(list(self._found())[:5]) or "none yet"
             raise UnknownNameError(f"there is no run {name!r}; the runs are: {known}")
+        self._require_inside(name, place)
         with self._lock:
-            run = self._runs.get(name)
-        if run is None:  # opened outside the lock: a large run must not keep the others waiting
-            opened = Run(directory, name, listed=True, clock=self._clock)
-            with self._lock:
-                run = self._runs.setdefault(name, opened)
+            run, opening = self._runs.get(name), self._opening.setdefault(name, threading.Lock())
+        if run is None:
+            with opening:  # one lock a run: a large one is read once and keeps no other waiting
+                run = self._runs.get(name)
+                if run is None:
+                    run = self._runs[name] = Run(place.directory, name, listed=True, clock=self._clock)
         else:
             run.refresh()
         return run.pinned()
 
+    def waiting(self) -> tuple[str, ...]:
+        """The runs that nobody opened yet, those first in which a session began last."""
+        there = {name: place.modified for name, place in self._found().items() if name not in self._runs}
+        return tuple(sorted(there, key=there.__getitem__, reverse=True))
+
     def scan(self) -> None:
         """Looks for runs that are new or gone."""
-        found = {
-            name: directory for prefix, root in self._roots.items() for name, directory in sorted(_runs(prefix, root))
-        }
+        found = dict(run for prefix, root in self._roots.items() for run in sorted(_runs(prefix, root)))
         with self._lock:
-            self._directories = found
+            self._places = found
             gone = [run for name, run in self._runs.items() if name not in found]
         for run in gone:
             # Emptied, but kept: made anew under its name, a run must not begin at the generation that a tab holds.
@@ -98,11 +113,17 @@ class Catalog:
     ) -> None:
         self.close()
 
-    def _found(self) -> dict[str, Path]:
-        if self._directories is None:
+    def _found(self) -> dict[str, _Place]:
+        if self._places is None:
             self.scan()
-        assert self._directories is not None
-        return self._directories
+        assert self._places is not None
+        return self._places
+
+    def _require_inside(self, name: str, place: _Place) -> None:
+        """A directory that became a link since the scan is not followed out of the log directory."""
+        real = Path(os.path.realpath(place.directory / "plugins" / "dgm"))
+        if not any(real.is_relative_to(root) for root in self._roots.values()):
+            raise UnknownNameError(f"the run {name!r} is no longer below the log directory")
 
     def _scan_on(self) -> None:
         while True:
@@ -116,11 +137,16 @@ class Catalog:
                 return
 
 
-def _runs(prefix: str, root: Path) -> Iterator[tuple[str, Path]]:
-    """Names and directories of the runs at and below ``root``."""
+def _runs(prefix: str, root: Path) -> Iterator[tuple[str, _Place]]:
+    """Names and places of the runs at and below ``root``."""
     for path, relative in _directories(root, root, "", DEPTH):
-        if _inside(os.path.join(path, "plugins", "dgm"), root):
-            yield "/".join(filter(None, (prefix, relative or "."))), Path(path)
+        bulk = os.path.join(path, "plugins", "dgm")
+        if _inside(bulk, root):
+            try:
+                modified = os.stat(bulk).st_mtime
+            except OSError:  # gone while we looked
+                continue
+            yield "/".join(filter(None, (prefix, relative or "."))), _Place(Path(path), modified)
 
 
 def _directories(path: Path | str, root: Path, relative: str, depth: int) -> Iterator[tuple[str, str]]:

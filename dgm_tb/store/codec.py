@@ -13,11 +13,11 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.types_pb2 import DT_DOUBLE
 
 from dgm_tb.errors import FormatError
-from dgm_tb.records import PLUGIN_NAME, Graph, Manifest, SessionEnd, StepTable
+from dgm_tb.records import PLUGIN_NAME, Graph, Manifest, SessionEnd, StepTable, Thinned
 from dgm_tb.store import headers
 
 #: A record that stands in a file of its own kind, beside the journals of snapshots.
-Entry: TypeAlias = Manifest | Graph | StepTable | SessionEnd
+Entry: TypeAlias = Manifest | Graph | StepTable | SessionEnd | Thinned
 
 
 def encode(record: Entry, wall_time: float) -> bytes:
@@ -81,11 +81,13 @@ _ENCODERS: Final[Mapping[type, Callable[..., tuple[str, dict[str, object], int]]
     StepTable: lambda record: ("steps", {"columns": list(record.columns)},
                                int(record.values[-1, 0]) if len(record.values) else 0),
     SessionEnd: lambda record: ("end", {"reason": record.reason}, 0),
+    Thinned: lambda record: ("thinned", headers.thinned_keys(record), record.last_step),
 }  # fmt: skip
 
 _DECODERS: Final[Mapping[str, Callable[[headers.Json, Event], Entry]]] = {
     "manifest": lambda keys, event: headers.manifest(keys),
     "graph": lambda keys, event: headers.graph(keys),
     "steps": _step_table,
+    "thinned": lambda keys, event: headers.thinned(keys),
     "end": lambda keys, event: SessionEnd(headers.text(keys.get("reason"), "reason"), event.wall_time),
 }

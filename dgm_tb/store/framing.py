@@ -31,9 +31,9 @@ class Frame:
     payload: bytes | None
 
 
-def crc32c(data: bytes | NDArray[np.uint8]) -> int:
-    """The plain (unmasked) CRC-32C of ``data``; an array must be contiguous and is not copied."""
-    return int(google_crc32c.value(data))
+def crc32c(data: bytes | NDArray[np.uint8], before: int = 0) -> int:
+    """The plain (unmasked) CRC-32C of what had the CRC ``before``, and ``data``: a contiguous array is not copied."""
+    return int(google_crc32c.extend(before, data))
 
 
 def masked(crc: int) -> int:

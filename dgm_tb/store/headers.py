@@ -9,7 +9,8 @@ from dataclasses import asdict
 from typing import Any, Final, TypeVar
 
 from dgm_tb.errors import FormatError
-from dgm_tb.records import FORMAT_VERSION, Edge, Graph, Layout, Manifest, Node, Row, RowKey
+from dgm_tb.moments import STATISTICS
+from dgm_tb.records import FORMAT_VERSION, Edge, Graph, Layout, Manifest, Node, Row, RowKey, Thinned
 
 T = TypeVar("T")
 Json = Mapping[str, Any]
@@ -17,6 +18,7 @@ Json = Mapping[str, Any]
 #: Bounds of what a header may claim; far beyond any model, and small enough that no arithmetic on them overflows int64.
 MOST_UNITS: Final = 1 << 31
 MOST_NUMBER: Final = 1 << 62
+MOST_LEVEL: Final = 15  # 16^15 snapshots are 2^60
 
 
 def dump(kind: str, **keys: object) -> bytes:
@@ -38,6 +40,8 @@ def load(content: bytes) -> Json:
             f"written in format {version}, this release of dgm-tb reads up to {FORMAT_VERSION}: "
             f"install the release that wrote it ({release})"
         )
+    if version < FORMAT_VERSION:
+        raise FormatError("recorded by a version before the first release; record anew")
     text(keys.get("kind"), "kind")
     checked: Json = keys
     return checked
@@ -70,16 +74,18 @@ def manifest(keys: Json) -> Manifest:
         created=_seconds(keys.get("created"), "created"),
         versions=_texts_by_name(keys.get("versions", {}), "versions"),
         schedule=_schedule(keys.get("schedule", {})),
+        sequence=integer(keys.get("sequence", 0), "sequence"),
     )
 
 
 def manifest_keys(record: Manifest) -> dict[str, object]:
     return {
-        "layout": [[row.key.node, row.key.program, row.key.quantity, row.units] for row in record.layout.rows],
+        "layout": [_row_cells(row) for row in record.layout.rows],
         "nodes": [asdict(node) for node in record.nodes],
         "created": record.created,
         "versions": dict(record.versions),
         "schedule": dict(record.schedule),
+        "sequence": record.sequence,
     }
 
 
@@ -103,6 +109,25 @@ def graph_keys(record: Graph) -> dict[str, object]:
     }
 
 
+def thinned(keys: Json) -> Thinned:
+    return Thinned(
+        level=integer(keys.get("level"), "level", most=MOST_LEVEL),
+        first_step=integer(keys.get("first_step"), "first_step", least=-MOST_NUMBER),
+        last_step=integer(keys.get("last_step"), "last_step", least=-MOST_NUMBER),
+        snapshots=integer(keys.get("snapshots"), "snapshots"),
+        reason=text(keys.get("reason"), "reason"),
+    )
+
+
+def thinned_keys(record: Thinned) -> dict[str, object]:
+    return asdict(record)
+
+
+def _row_cells(row: Row) -> list[object]:
+    cells: list[object] = [row.key.node, row.key.program, row.key.quantity, row.units]
+    return cells if row.channels == STATISTICS else [*cells, list(row.channels)]
+
+
 def _layout(value: object) -> Layout:
     rows = _many(_row, value, "layout")
     if len({row.key for row in rows}) != len(rows):
@@ -112,10 +137,18 @@ def _layout(value: object) -> Layout:
 
 def _row(value: object) -> Row:
     cells = _sequence(value, "layout")
-    if len(cells) != 4:
-        raise _wrong(value, "layout", "rows of [node, program, quantity, units]")
+    if len(cells) not in (4, 5):
+        raise _wrong(value, "layout", "rows of [node, program, quantity, units] or with [channels] after them")
     node, program, quantity = (text(cell, "layout") for cell in cells[:3])
-    return Row(RowKey(node, program, quantity), integer(cells[3], "layout", most=MOST_UNITS))
+    channels = _channels(cells[4]) if len(cells) == 5 else STATISTICS
+    return Row(RowKey(node, program, quantity), integer(cells[3], "layout", most=MOST_UNITS), channels)
+
+
+def _channels(value: object) -> tuple[str, ...]:
+    channels = texts(value, "layout")
+    if "count" not in channels or len(set(channels)) != len(channels) or not set(channels) <= set(STATISTICS):
+        raise _wrong(value, "layout", f"channels of {', '.join(STATISTICS)} with count and none twice")
+    return channels
 
 
 def _integers(value: object, key: str) -> tuple[int, ...]:
@@ -132,7 +165,7 @@ Fields = Mapping[str, Callable[[object, str], Any]]
 
 _NODE: Final[Fields] = {
     "name": text, "module_type": text, "group": text, "units": integer, "programs": texts, "quantities": texts,
-    "parameters": integer, "shape": _integers, "calls": integer, "kind": text,
+    "parameters": integer, "shape": _integers, "calls": integer, "kind": text, "role": text,
 }  # fmt: skip
 _EDGE: Final[Fields] = {"source": text, "target": text, "back": _flag}
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
@@ -17,12 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgm_tb.errors import FormatError, UnknownNameError
-from dgm_tb.moments import DERIVED, REDUCTIONS, STATISTICS, absent, aggregate_rows, merge
-from dgm_tb.records import Graph, Node, RowKey
-from dgm_tb.store.index import SESSION_DIRECTORY, SessionIndex
-from dgm_tb.store.journals import Damage, Journal, open_file, read_checked
+from dgm_tb.moments import DERIVED, STATISTICS
+from dgm_tb.records import Graph, Node, RowKey, Thinned
+from dgm_tb.store import levels
+from dgm_tb.store.bulk import SESSION_DIRECTORY, bulk_directory, modified, nothing_in, sessions
+from dgm_tb.store.index import SessionIndex
+from dgm_tb.store.journals import Damage
+from dgm_tb.store.levels import Points
 from dgm_tb.store.losses import Losses
-from dgm_tb.store.timeline import Timeline, Track, empty_timeline, timeline
+from dgm_tb.store.pool import pool
+from dgm_tb.store.reading import Reader
+from dgm_tb.store.timeline import Timeline, empty_timeline, timeline
 
 Indices: TypeAlias = slice | NDArray[np.integer]
 
@@ -128,46 +131,86 @@ class Run:
         more = len(found) - _MOST_PROBLEMS
         return found if more <= 0 else (*found[:_MOST_PROBLEMS], f"and {more} more problems of this kind")
 
-    def read(self, key: RowKey, indices: Indices, *, units: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
-        """One row over snapshots ``(STATISTICS, snapshots, units)``; `dgm_tb.moments.absent` where it was not recorded.
+    @property
+    def schedule(self) -> Mapping[str, int | str]:
+        """How often was captured, as the newest segment says."""
+        return self._timeline.schedule
 
-        ``indices`` are positions in `steps`. Raises `UnknownNameError` for a key that the run has not.
+    @property
+    def ranks(self) -> int:
+        """How many processes recorded together."""
+        return self._timeline.ranks
+
+    @property
+    def thinned(self) -> tuple[Thinned, ...]:
+        """What was given up to keep the disk budget, ascending by first step; of ranks each."""
+        return self._timeline.thinned
+
+    def read(
+        self,
+        key: RowKey,
+        indices: Indices,
+        *,
+        units: NDArray[np.integer] | None = None,
+        statistics: Sequence[str] = STATISTICS,
+    ) -> NDArray[np.float32]:
+        """One row over snapshots ``(statistics, snapshots, units)``; `dgm_tb.moments.absent` where it was not recorded.
+
+        ``indices`` are positions in `steps`; only what is asked is read. A statistic that a restricted row does not
+        store is NaN. Raises `UnknownNameError` for a key that the run has not.
         """
-        now = self._timeline
-        if key not in now.keys:
-            raise UnknownNameError(f"the run has no {key.quantity} of {key.node!r} in {key.program!r}")
-        positions = np.arange(len(now.steps))[indices]
-        parts = [self._read_track(now, track, key, positions, units) for track in now.tracks]
-        if not parts:
-            parts = [_absent(now.keys[key], len(positions), units)]
-        merged = parts[0]
-        for part in parts[1:]:
-            merged = merge(merged, part)
-        return merged
+        reader = self._reader()
+        return reader.rows(key, np.arange(len(self.steps))[indices], units, statistics)
+
+    def pieces(
+        self, key: RowKey, indices: Indices, statistics: Sequence[str], most: int
+    ) -> Iterator[tuple[NDArray[np.int64], slice, NDArray[np.float32]]]:
+        """As `read` of all units, in pieces of about ``most`` values: which of ``indices``, which units, the rows.
+
+        In the order in which they stand in the files, so that a layer of any width is read once and in bounded memory.
+        """
+        return self._reader().pieces(key, np.arange(len(self.steps))[indices], statistics, most)
 
     def aggregates(self, keys: Sequence[RowKey], indices: Indices) -> NDArray[np.float32]:
         """Layer summaries ``(keys, snapshots, DERIVED, REDUCTIONS)``; NaN where a row was not recorded."""
+        reader = self._reader()
+        return reader.aggregates(keys, np.arange(len(self.steps))[indices])
+
+    def points(self, first: int, last: int, most: int) -> Points:
+        """What the steps ``first`` to ``last`` are drawn from, in at most ``most`` columns: `dgm_tb.store.levels.plan`.
+
+        The snapshots themselves where they are few enough and none was thinned, else points of which each has a first
+        and a last step. Valid for this run as it is now: of one that may grow, ask `pinned`.
+        """
         now = self._timeline
-        positions = np.arange(len(now.steps))[indices]
-        out = np.full((len(keys), len(positions), len(DERIVED), len(REDUCTIONS)), np.nan, np.float32)
-        ranks = sum((track.journal[positions] >= 0).astype(int) for track in now.tracks) if now.tracks else 0
-        for track in now.tracks:
-            for places, journal, file in self._files(now, track, positions):
-                rows = [journal.form.layout.index.get(key, -1) for key in keys]
-                there = [place for place, row in enumerate(rows) if row >= 0]
-                for place, frame in places:
-                    table = self._checked_aggregates(journal, file, frame)
-                    if table is not None:
-                        out[there, place] = table[[rows[index] for index in there]]
-        several = np.flatnonzero(np.asarray(ranks) > 1)
-        if len(several):  # the extremes of merged units follow from the units only
-            for index, key in enumerate(keys):
-                if key in now.keys:
-                    here = positions[several]
-                    before = self.read(key, np.maximum(here - 1, 0))
-                    before[:, here == 0] = absent(before.shape[2])[:, None]
-                    out[index, several] = _aggregate(self.read(key, here), before)
-        return out
+        lost = [(of.first_step, of.last_step) for of in now.thinned if of.level == 0]
+        return levels.plan(now.levels, first, last, most, lost)
+
+    def rolled(
+        self,
+        key: RowKey,
+        points: Points,
+        statistic: str,
+        units: NDArray[np.integer] | None = None,
+        *,
+        rolls: Sequence[str] = ("mean", "min", "max"),
+    ) -> NDArray[np.float32]:
+        """A statistic (`DERIVED`) over each point's snapshots ``(rolls, points, units)``; NaN where nowhere finite.
+
+        All the same at level 0. Of several ranks' rolled-up points ``min`` and ``max`` are the least and greatest of
+        any rank, ``mean`` is weighted by how many snapshots of each rank it was finite in; where the ranks' points do
+        not cover the same steps, single snapshots are read and merged.
+        """
+        return self._reader().rolled(key, points, statistic, rolls, units)
+
+    def rolled_aggregates(
+        self, keys: Sequence[RowKey], points: Points, statistics: Sequence[str] = DERIVED
+    ) -> NDArray[np.float32]:
+        """Layer summaries over each point's snapshots ``(keys, points, statistics, REDUCTIONS, 3)``: mean, min, max.
+
+        NaN where a row was nowhere recorded; several ranks as in `rolled`.
+        """
+        return self._reader().rolled_aggregates(keys, points, statistics)
 
     def close(self) -> None:
         """Forgets what was read. No file is open between reads, so nothing is lost by not closing."""
@@ -185,7 +228,7 @@ class Run:
         self.close()
 
     def _follow(self) -> bool:
-        found, listing = _sessions(self.directory)
+        found, listing = sessions(self.directory)
         changed = listing != self._listing
         self._listing = listing
         for name in [name for name, index in self._sessions.items() if found.get(name) != index.inode]:
@@ -195,7 +238,9 @@ class Run:
             if name not in self._sessions:
                 match = SESSION_DIRECTORY.fullmatch(name)
                 assert match is not None
-                self._sessions[name] = SessionIndex(self.directory / name, match["session"], int(match["rank"]), inode)
+                self._sessions[name] = SessionIndex(
+                    self.directory / name, match["session"], int(match["rank"]), inode, pool()
+                )
                 changed = True
             changed = self._sessions[name].refresh() or changed
         return changed
@@ -203,7 +248,7 @@ class Run:
     def _assemble(self) -> bool:
         recordings = [found for index in self._sessions.values() if (found := index.recording()) is not None]
         old = self._timeline
-        new = timeline(recordings, self._clock()) if recordings else empty_timeline(_modified(self.directory))
+        new = timeline(recordings, self._clock()) if recordings else empty_timeline(modified(self.directory))
         troubles = [problem for index in self._sessions.values() for problem in index.problems]
         self._timeline = new = replace(new, problems=(*self._listing, *troubles, *new.problems))
         if new.replaced > old.replaced or not _extends(new, old):
@@ -212,89 +257,13 @@ class Run:
 
     def _refuse(self) -> None:
         if not self.directory.is_dir():
-            raise UnknownNameError(_nothing(self.directory))
+            raise UnknownNameError(nothing_in(self.directory))
         if self.problems:
             raise FormatError(f"{self.directory}: " + "; ".join(self.problems))
         raise UnknownNameError(f"{self.directory} holds no recording yet")
 
-    def _read_track(
-        self, now: Timeline, track: Track, key: RowKey, positions: NDArray[np.int64], units: NDArray[np.integer] | None
-    ) -> NDArray[np.float32]:
-        out = _absent(now.keys[key], len(positions), units)
-        chosen: slice | NDArray[np.integer] = slice(None) if units is None else units
-        for places, journal, file in self._files(now, track, positions):
-            row = journal.form.layout.index.get(key)
-            if row is None or journal.form.layout.rows[row].units != now.keys[key]:
-                continue
-            at, size = int(journal.form.rows_at[row]), 4 * len(STATISTICS) * now.keys[key]
-            for place, frame in places:
-                data = read_checked(file, journal, frame, int(journal.form.row_crcs_at[row]), at, size)
-                self._damage.note((journal.path, frame, row), data is None)
-                if data is not None:
-                    out[:, place] = data.reshape(len(STATISTICS), -1)[:, chosen]
-        return out
-
-    def _checked_aggregates(self, journal: Journal, file: FileIO, frame: int) -> NDArray[np.float32] | None:
-        form = journal.form
-        shape = (len(form.layout.rows), len(DERIVED), len(REDUCTIONS))
-        data = read_checked(file, journal, frame, form.aggregates_crc_at, form.aggregates_at, 4 * int(np.prod(shape)))
-        self._damage.note((journal.path, frame, -1), data is None)
-        return None if data is None else data.reshape(shape)
-
-    def _files(
-        self, now: Timeline, track: Track, positions: NDArray[np.int64]
-    ) -> Iterator[tuple[list[tuple[int, int]], Journal, FileIO]]:
-        """Each journal that ``positions`` touch, open, with (place in ``positions``, frame) pairs."""
-        journals, frames = track.journal[positions], track.frame[positions]
-        for number in np.unique(journals[journals >= 0]):
-            journal = now.journals[number]
-            places = np.flatnonzero(journals == number)
-            with open_file(journal.path) as file:
-                yield [*zip(places.tolist(), frames[places].tolist(), strict=True)], journal, file
-
-
-def bulk_directory(path: Path) -> Path:
-    """``<run>/plugins/dgm`` of a run directory, or the path itself where it is that."""
-    path = Path(os.path.abspath(path.expanduser()))
-    is_bulk = path.parts[-2:] == ("plugins", "dgm") and not (path / "plugins" / "dgm").is_dir()
-    return path if is_bulk else path / "plugins" / "dgm"
-
-
-def _nothing(directory: Path) -> str:
-    run = directory.parent.parent
-    if not run.exists():
-        return f"there is no {run}; give a run directory, the one with the recording's plugins/dgm in it"
-    beneath = sorted(path.parent.parent for depth in ("*", "*/*") for path in run.glob(f"{depth}/plugins/dgm"))[:3]
-    hint = f"; did you mean {' or '.join(map(str, beneath))}?" if beneath else ""
-    return f"{run} has no plugins/dgm, so DynamicsMonitor() recorded nothing there{hint}"
-
-
-def _sessions(directory: Path) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Session directories with their inodes, and problems."""
-    try:
-        with os.scandir(directory) as entries:
-            found = list(entries)
-    except OSError as error:
-        return {}, (f"{directory} cannot be listed: {error.strerror}",)
-    ours = [entry for entry in found if SESSION_DIRECTORY.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)]
-    problems = (
-        () if ours or not found else (f"{directory} holds {found[0].name!r} and nothing that was recorded by DGM",)
-    )
-    return {entry.name: entry.inode() for entry in ours}, problems
-
-
-def _absent(units: int, snapshots: int, chosen: NDArray[np.integer] | None) -> NDArray[np.float32]:
-    count = units if chosen is None else len(chosen)
-    if chosen is not None and len(chosen) and not (chosen.min() >= 0 and chosen.max() < units):
-        raise UnknownNameError(f"units {chosen.min()} to {chosen.max()} were asked for, the row has 0 to {units - 1}")
-    return np.repeat(absent(count)[:, None], snapshots, axis=1)
-
-
-def _aggregate(rows: NDArray[np.float32], before: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Aggregates ``(snapshots, DERIVED, REDUCTIONS)`` of rows ``(STATISTICS, snapshots, units)`` and those before."""
-    statistics, snapshots, units = rows.shape
-    flat, earlier = (np.ascontiguousarray(part.transpose(1, 0, 2)).reshape(-1) for part in (rows, before))
-    return aggregate_rows(flat, np.arange(snapshots + 1, dtype=np.int64) * (statistics * units), earlier)
+    def _reader(self) -> Reader:
+        return Reader(self._timeline, self._damage)
 
 
 def _extends(new: Timeline, old: Timeline) -> bool:
@@ -305,14 +274,7 @@ def _extends(new: Timeline, old: Timeline) -> bool:
 
 def _places(line: Timeline, count: int) -> NDArray[np.int64]:
     # The last, for a rank's missing part, is what the index -1 finds.
-    files = np.array([hash((journal.path, journal.identity)) for journal in line.journals] + [-1], np.int64)
-    return np.array([[files[track.journal[:count]], track.frame[:count]] for track in line.tracks], np.int64).reshape(
+    files = np.array([file.identity for file in line.files] + [-1], np.int64)
+    return np.array([[files[track.part[:count]], track.frame[:count]] for track in line.tracks], np.int64).reshape(
         -1, count
     )
-
-
-def _modified(directory: Path) -> float:
-    try:
-        return directory.stat().st_mtime
-    except OSError:
-        return 0.0

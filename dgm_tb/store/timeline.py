@@ -5,65 +5,75 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dgm_tb.records import CONTEXT, Graph, Manifest, Node, RowKey, StepTable
-from dgm_tb.store.index import Recording
-from dgm_tb.store.journals import Journal
+from dgm_tb.records import CONTEXT, Graph, Manifest, Node, RowKey, StepTable, Thinned
+from dgm_tb.store.joining import JoinedLevel, join
+from dgm_tb.store.levels import Level, Track
 from dgm_tb.store.losses import Losses, before, combine, losses
+from dgm_tb.store.partfiles import PartFile
+from dgm_tb.store.parts import ROLL
+from dgm_tb.store.recording import Recording
 
 #: A rank that wrote nothing for so many seconds no longer holds back the others' snapshots.
 _PATIENCE: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
-    """Where one rank's part of each snapshot stands: ``(snapshots,)`` each, -1 where it has none."""
-
-    journal: NDArray[np.int64]
-    frame: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
 class Timeline:
     """A run as it could be read at one moment."""
 
-    steps: NDArray[np.int64]  # (snapshots,), ascending
+    levels: tuple[Level, ...]  # from 0 up, at least that one; tracks by rank
     context: NDArray[np.float64]  # (snapshots, CONTEXT), of the lowest rank that has the step
-    tracks: tuple[Track, ...]  # by rank
-    journals: tuple[Journal, ...]
+    files: tuple[PartFile, ...]
     losses: Losses
     nodes: tuple[Node, ...]
     keys: Mapping[RowKey, int]
     graph: Graph | None
     graph_id: str | None
+    schedule: Mapping[str, int | str]  # the newest
     started: float
     last_wall_time: float
     end_reason: str | None
+    ranks: int
+    thinned: tuple[Thinned, ...]  # ascending
     held_back: bool  # snapshots that wait for another rank
     replaced: int  # snapshots and steps that later sessions abandoned
     problems: tuple[str, ...]
 
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """``(snapshots,)``, ascending."""
+        return self.levels[0].last
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The snapshots' places by rank."""
+        return self.levels[0].tracks
+
 
 def empty_timeline(modified: float) -> Timeline:
     """A run of which nothing can be read; ``modified`` is when its directory last changed."""
+    none = np.empty(0, np.int64)
     return Timeline(
-        steps=np.empty(0, np.int64),
+        levels=(Level(none, none, none, ()),),
         context=np.empty((0, len(CONTEXT))),
-        tracks=(),
-        journals=(),
+        files=(),
         losses=losses(combine(())),
         nodes=(),
         keys={},
         graph=None,
         graph_id=None,
+        schedule={},
         started=modified,
         last_wall_time=modified,
         end_reason=None,
+        ranks=0,
+        thinned=(),
         held_back=False,
         replaced=0,
         problems=(),
@@ -72,82 +82,76 @@ def empty_timeline(modified: float) -> Timeline:
 
 @dataclass(frozen=True, slots=True)
 class _Session:
-    """The ranks of a session joined: as in `Timeline`, with journals numbered over the whole run."""
+    """The ranks of a session joined."""
 
-    steps: NDArray[np.int64]
-    context: NDArray[np.float64]
-    tracks: Mapping[int, Track]
+    levels: tuple[JoinedLevel, ...]
     table: StepTable
+    thinned: tuple[Thinned, ...]
     held_back: bool
     replaced: int
+
+    @property
+    def first(self) -> float:
+        """The first step of which anything is known; infinite where nothing is."""
+        first = [*(level.first[:1] for level in self.levels), self.table.values[:1, 0]]
+        return min(np.concatenate(first).tolist(), default=math.inf)
 
 
 def timeline(recordings: Sequence[Recording], now: float) -> Timeline:
     """The run that ``recordings`` make; ``now`` in seconds since the epoch. At least one recording."""
     ordered = sorted(recordings, key=lambda recording: (recording.session, recording.rank))
     groups = [tuple(group) for _, group in groupby(ordered, key=lambda recording: recording.session)]
-    groups.sort(key=lambda ranks: (min(recording.created for recording in ranks), ranks[0].session))
-    journals = tuple(journal for ranks in groups for recording in ranks for journal in recording.journals)
-    sessions, first_journal = [], 0
-    for ranks in groups:
-        sessions.append(_join(ranks, first_journal, now))
-        first_journal += sum(len(recording.journals) for recording in ranks)
+    groups.sort(key=_place)
+    written = [recording for ranks in groups for recording in ranks]
+    first_files = iter(accumulate((len(recording.files) for recording in written), initial=0))
+    sessions = [_join(ranks, [next(first_files) for _ in ranks], now) for ranks in groups]
     cut, abandoned = _cut(sessions)
-    tables = [session.table for session in cut]
     newest_first = [recording for ranks in reversed(groups) for recording in ranks]
     graph, graph_id = next(((of.graph, of.graph_id) for of in newest_first if of.graph is not None), (None, None))
     manifests = [manifest for recording in newest_first for manifest in reversed(recording.manifests)]
     keys, conflicts = _keys(manifests)
     return Timeline(
-        steps=np.concatenate([session.steps for session in cut]),
-        context=np.concatenate([session.context for session in cut]),
-        tracks=_tracks(cut),
-        journals=journals,
-        losses=losses(combine(tables)),
+        levels=_levels(cut),
+        context=np.concatenate([session.levels[0].context for session in cut]),
+        files=tuple(file for recording in written for file in recording.files),
+        losses=losses(combine([session.table for session in cut])),
         nodes=_nodes(graph, manifests),
         keys=keys,
         graph=graph,
         graph_id=graph_id,
+        schedule=manifests[0].schedule if manifests else {},
         started=groups[0][0].created,
         last_wall_time=max(recording.last_wall_time for recording in recordings),
         end_reason=groups[-1][0].end.reason if groups[-1][0].end is not None else None,
+        ranks=max(len(ranks) for ranks in groups),
+        thinned=tuple(sorted((lost for session in cut for lost in session.thinned), key=lambda lost: lost.first_step)),
         held_back=any(session.held_back for session in cut),
         replaced=abandoned + sum(session.replaced for session in sessions),
         problems=conflicts,
     )
 
 
-def _join(ranks: Sequence[Recording], first_journal: int, now: float) -> _Session:
+def _place(ranks: Sequence[Recording]) -> tuple[int, float, str]:
+    """Sorts a session among the others: as they were counted, since a clock may have been put back between them."""
+    sequence = max(recording.sequence for recording in ranks)
+    return sequence, min(recording.created for recording in ranks), ranks[0].session
+
+
+def _join(ranks: Sequence[Recording], first_files: Sequence[int], now: float) -> _Session:
     """A session's ranks side by side. A step counts once all ranks have reached it, or nobody writes any more."""
-    kept = [_last_written(recording.steps) for recording in ranks]
-    union = np.unique(np.concatenate([recording.steps[keep] for recording, keep in zip(ranks, kept, strict=True)]))
-    steps = union[union <= _frontier(ranks, now)]
-    context = np.full((len(steps), len(CONTEXT)), np.nan)
-    tracks = {}
-    for recording, keep in reversed([*zip(ranks, kept, strict=True)]):  # the lowest rank's context stays
-        has, here = np.isin(steps, recording.steps[keep]), np.isin(recording.steps[keep], steps)
-        journal, frame = np.full(len(steps), -1), np.full(len(steps), -1)
-        later = sum(len(other.journals) for other in ranks if other.rank < recording.rank)
-        journal[has] = recording.journal[keep][here] + first_journal + later
-        frame[has] = recording.frame[keep][here]
-        context[has] = recording.context[keep][here]
-        tracks[recording.rank] = Track(journal, frame)
+    joined = join(ranks, first_files, _frontier(ranks, now))
     table = next((recording.table for recording in ranks if len(recording.table.values)), ranks[0].table)
-    rewound = sum(int(np.count_nonzero(~keep)) for keep in kept)
-    return _Session(steps, context, tracks, table, len(steps) < len(union), rewound)
+    thinned = tuple(dict.fromkeys(lost for recording in ranks for lost in recording.thinned))
+    return _Session(joined.levels, table, thinned, joined.held_back, joined.rewound)
 
 
 def _frontier(ranks: Sequence[Recording], now: float) -> float:
-    """The last step that every rank has which is still recording; snapshots beyond it could still gain a rank."""
-    busy = [rank for rank in ranks if rank.end is None and now - rank.last_wall_time <= _PATIENCE]
+    """The last step that every rank has which is still recording; snapshots beyond it could still gain a rank.
+
+    A rank whose clock is far off in either direction may be a dead one, and must not hold the others back for ever.
+    """
+    busy = [rank for rank in ranks if rank.end is None and abs(now - rank.last_wall_time) <= _PATIENCE]
     return min((float(rank.steps[-1]) if len(rank.steps) else -math.inf for rank in busy), default=math.inf)
-
-
-def _last_written(steps: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which snapshots ``(snapshots,)`` remain, in writing order: those that nothing at or before their step follows."""
-    remains = np.ones(len(steps), bool)
-    remains[:-1] = steps[:-1] < np.minimum.accumulate(steps[:0:-1])[::-1]
-    return remains
 
 
 def _cut(sessions: Sequence[_Session]) -> tuple[list[_Session], int]:
@@ -155,24 +159,39 @@ def _cut(sessions: Sequence[_Session]) -> tuple[list[_Session], int]:
     cut: list[_Session] = []
     end, abandoned = math.inf, 0
     for session in reversed(sessions):
-        keep = int(np.searchsorted(session.steps, end))
         table = before(session.table, end)
-        abandoned += len(session.steps) - keep + len(session.table.values) - len(table.values)
-        tracks = {rank: Track(track.journal[:keep], track.frame[:keep]) for rank, track in session.tracks.items()}
-        first = (*session.steps[:1], *session.table.values[:1, 0])
-        end = min(end, *(float(step) for step in first)) if first else end
-        steps, context = session.steps[:keep], session.context[:keep]
-        cut.append(replace(session, steps=steps, context=context, tracks=tracks, table=table))
+        levels = tuple(level.before(end) for level in session.levels)
+        abandoned += len(session.levels[0].last) - len(levels[0].last) + len(session.table.values) - len(table.values)
+        thinned = tuple(
+            replace(lost, last_step=int(min(lost.last_step, end - 1)))
+            for lost in session.thinned
+            if lost.first_step < end
+        )
+        cut.append(replace(session, levels=levels, table=table, thinned=thinned))
+        end = min(end, session.first)
     return cut[::-1], abandoned
 
 
-def _tracks(sessions: Sequence[_Session]) -> tuple[Track, ...]:
-    def joined(rank: int) -> Track:
-        none = [Track(*np.full((2, len(session.steps)), -1)) for session in sessions]
-        parts = [session.tracks.get(rank, missing) for session, missing in zip(sessions, none, strict=True)]
-        return Track(np.concatenate([part.journal for part in parts]), np.concatenate([part.frame for part in parts]))
+def _levels(sessions: Sequence[_Session]) -> tuple[Level, ...]:
+    """The sessions' levels end to end, each with a track for every rank of the run."""
+    ranks = sorted({rank for session in sessions for rank in session.levels[0].tracks})
+    return tuple(
+        _level([session.levels[number] for session in sessions if number < len(session.levels)], number, ranks)
+        for number in range(max(len(session.levels) for session in sessions))
+    )
 
-    return tuple(joined(rank) for rank in sorted({rank for session in sessions for rank in session.tracks}))
+
+def _level(parts: Sequence[JoinedLevel], number: int, ranks: Sequence[int]) -> Level:
+    def joined(rank: int) -> Track:
+        missing = [Track(*np.full((2, len(part.last)), -1)) for part in parts]
+        tracks = [part.tracks.get(rank, none) for part, none in zip(parts, missing, strict=True)]
+        return Track(
+            np.concatenate([track.part for track in tracks]), np.concatenate([track.frame for track in tracks])
+        )
+
+    last = np.concatenate([part.last for part in parts])
+    snapshots = np.full(len(last), ROLL**number)
+    return Level(np.concatenate([part.first for part in parts]), last, snapshots, tuple(joined(rank) for rank in ranks))
 
 
 def _keys(manifests: Iterable[Manifest]) -> tuple[dict[RowKey, int], tuple[str, ...]]:

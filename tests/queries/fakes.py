@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -10,8 +11,10 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from dgm_tb.moments import COUNT, DERIVED, M2, MAX, MEAN, MIN, REDUCTIONS, STATISTICS, absent, aggregate
+from dgm_tb.moments import COUNT, DERIVED, M2, MAX, MEAN, MIN, REDUCTIONS, STATISTICS, absent, aggregate, derive
 from dgm_tb.records import Graph, Node, RowKey
+from dgm_tb.store import levels
+from dgm_tb.store.levels import Level, Points
 from dgm_tb.store.run import Run
 
 
@@ -33,10 +36,71 @@ class FakeRun:
     def keys(self) -> dict[RowKey, int]:
         return {key: row.shape[2] for key, row in self.rows.items()}
 
-    def read(self, key: RowKey, indices: slice, *, units: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-        piece = self.rows[key][:, indices]
+    def read(
+        self,
+        key: RowKey,
+        indices: slice,
+        *,
+        units: NDArray[np.int64] | None = None,
+        statistics: Sequence[str] = STATISTICS,
+    ) -> NDArray[np.float32]:
+        piece = self.rows[key][[STATISTICS.index(statistic) for statistic in statistics], indices]
+        piece = piece if units is None else piece[:, :, units]
         self.reads.append(piece.size)
-        return piece if units is None else piece[:, :, units]
+        return piece
+
+    def pieces(
+        self, key: RowKey, indices: slice, statistics: Sequence[str], most: int
+    ) -> Iterator[tuple[NDArray[np.int64], slice, NDArray[np.float32]]]:
+        """A few units, then the next ones."""
+        width, places = self.keys[key], np.arange(indices.stop - indices.start)
+        size = max(1, most // (len(statistics) * max(1, len(places))))
+        for start in range(0, width, size):
+            units = slice(start, min(start + size, width))
+            yield places, units, self.read(key, indices, units=np.arange(width)[units], statistics=statistics)
+
+    def points(self, first: int, last: int, most: int) -> Points:
+        return levels.plan([self._level(number) for number in range(4)], first, last, most, ())
+
+    def rolled(
+        self,
+        key: RowKey,
+        points: Points,
+        statistic: str,
+        units: NDArray[np.int64] | None = None,
+        *,
+        rolls: Sequence[str] = ("mean", "min", "max"),
+    ) -> NDArray[np.float32]:
+        values = derive(self.rows[key] if units is None else self.rows[key][:, :, units], statistic)
+        self.reads.append(len(rolls) * len(points.first) * values.shape[1])
+        return np.moveaxis(np.stack([self._rolled(values, pair, rolls) for pair in self._pairs(points)]), 0, 1)
+
+    def rolled_aggregates(
+        self, keys: Sequence[RowKey], points: Points, statistics: Sequence[str] = DERIVED
+    ) -> NDArray[np.float32]:
+        everything = self.aggregates(tuple(keys), slice(None))[:, :, [DERIVED.index(name) for name in statistics]]
+        rolls = "mean", "min", "max"
+        parts = [self._rolled(everything.swapaxes(0, 1), pair, rolls) for pair in self._pairs(points)]
+        return np.moveaxis(np.stack(parts), [0, 1], [1, -1])
+
+    def _level(self, number: int) -> Level:
+        each = 16**number
+        count = len(self.steps) // each
+        ends = np.arange(1, count + 1) * each
+        return Level(self.steps[ends - each], self.steps[ends - 1], np.full(count, each), ())
+
+    @staticmethod
+    def _pairs(points: Points) -> list[tuple[int, int]]:
+        return list(zip(points.first.tolist(), points.last.tolist(), strict=True))
+
+    def _rolled(self, values: NDArray[np.float32], pair: tuple[int, int], rolls: Sequence[str]) -> NDArray[np.float32]:
+        """Of ``values`` ``(snapshots, …)``, those of the steps of ``pair``: ``(rolls, …)``."""
+        part = values[(self.steps >= pair[0]) & (self.steps <= pair[1])].astype(np.float64)
+        finite = np.isfinite(part)
+        seen = finite.sum(axis=0)
+        least, greatest = np.where(finite, part, np.inf).min(axis=0), np.where(finite, part, -np.inf).max(axis=0)
+        found = {"min": least, "max": greatest, "mean": np.where(finite, part, 0).sum(axis=0) / np.maximum(seen, 1)}
+        return np.stack([np.where(seen > 0, found[roll], np.nan) for roll in rolls]).astype(np.float32)
 
     def aggregates(self, keys: tuple[RowKey, ...], indices: slice) -> NDArray[np.float32]:
         places = range(*indices.indices(len(self.steps)))

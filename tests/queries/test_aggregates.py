@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dgm_tb.analysis.windows import jump_scores
-from dgm_tb.moments import DERIVED, NONFINITE
+from dgm_tb.moments import DERIVED, MAX, NONFINITE
 from dgm_tb.queries import aggregates
 from dgm_tb.records import RowKey
 from dgm_tb.store.run import Run
@@ -100,3 +100,44 @@ def test_a_layer_of_which_only_some_values_broke_at_the_focus_has_an_infinite_sc
     key = RowKey("a", "backward#0", "activation")
     view = aggregates.answer(FakeRun({key: rows}, np.arange(9)).as_run(), aggregates.Request("."))
     np.testing.assert_array_equal(view.score, [np.inf])
+
+
+def walk(snapshots: int) -> FakeRun:
+    """Two layers of which the second broke once, early in the run."""
+    rng = np.random.default_rng(1)
+    rows = {RowKey(name, "backward#0", "activation"): called(rng.normal(size=(snapshots, 3))) for name in "ab"}
+    rows[RowKey("b", "backward#0", "activation")][NONFINITE, 37, 1] = 4
+    return FakeRun(rows, 10 * np.arange(snapshots))
+
+
+def test_of_a_long_range_each_point_is_two_columns_of_the_mean_the_least_and_the_greatest() -> None:
+    fake = walk(3000)
+    view = aggregates.answer(fake.as_run(), aggregates.Request(".", "activation", "max", first=0, last=10**6))
+    assert (view.level, view.each) == (1, 16)
+    assert view.step.tolist()[:4] == [0, 150, 160, 310]
+    assert len(view.step) == 2 * (3000 // 16 + 3000 % 16)
+    for index, rows in enumerate(fake.rows.values()):
+        tops = rows[MAX, :2992].reshape(187, 16, 3)
+        for column in (0, 1):
+            np.testing.assert_allclose(view.mean[index, column:374:2], tops.mean(axis=(1, 2)), rtol=1e-4, atol=1e-6)
+            np.testing.assert_array_equal(view.low[index, column:374:2], tops.min(axis=(1, 2)))
+            np.testing.assert_array_equal(view.high[index, column:374:2], tops.max(axis=(1, 2)))
+    np.testing.assert_array_equal(np.flatnonzero(view.nonfinite[1]), [4, 5])  # snapshot 37 is in the third point
+    assert view.nonfinite[1, 4] == 4
+
+
+def test_a_range_leaves_the_score_as_it_is_in_the_window() -> None:
+    fake = walk(3000)
+    window = aggregates.answer(fake.as_run(), aggregates.Request(".", focus=5000))
+    ranged = aggregates.answer(fake.as_run(), aggregates.Request(".", focus=5000, first=20_000, last=29_990))
+    np.testing.assert_array_equal(ranged.score, window.score)
+    assert ranged.focus == 5000
+    assert ranged.level == 0
+    assert ranged.step.tolist() == [*range(20_000, 30_000, 10)]
+    assert np.isfinite(window.score).all()
+
+
+def test_an_empty_range_is_an_empty_reply() -> None:
+    view = aggregates.answer(walk(100).as_run(), aggregates.Request(".", first=10**6, last=10**7))
+    assert view.mean.shape == (2, 0)
+    assert (view.level, view.focus) == (0, 990)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dgm_tb.moments import MEAN
 from dgm_tb.queries import density
 from dgm_tb.store.run import Run
 from tests.queries.fakes import FakeRun, called, not_called
@@ -38,3 +39,11 @@ def test_the_scale_used_is_told(scale: str) -> None:
 def test_nothing_finite_is_an_empty_image(rows: NDArray[np.float32]) -> None:
     fake = FakeRun({KEY: rows}, np.arange(rows.shape[1], dtype=np.int64))
     assert not density.answer(fake.as_run(), density.Request(".", "a")).density.any()
+
+
+def test_a_long_range_is_an_image_of_all_its_points() -> None:
+    fake = crowd(100, 4000)
+    view = density.answer(fake.as_run(), density.Request(".", "a", scale="linear", width=64, first=0, last=3999))
+    assert (view.level, view.each, len(view.step)) == (1, 16, 500)
+    np.testing.assert_allclose(view.density.sum(axis=0), 100, rtol=1e-4)
+    assert view.high >= fake.rows[KEY][MEAN, :, 7].max()  # the spike of two snapshots

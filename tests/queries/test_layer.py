@@ -149,3 +149,31 @@ def test_a_wide_layer_is_answered_in_bounded_memory_and_time() -> None:
     assert view.units == 100_000
     assert 7 in view.unit
     assert time.perf_counter() - begun < 20
+
+
+def test_over_a_long_range_a_spike_of_one_snapshot_is_in_the_line() -> None:
+    fake = crowd(200, 4000)  # unit 7 leaves for two snapshots in the middle
+    view = layer.answer(fake.as_run(), layer.Request(".", "a", m=100, first=0, last=3999))
+    assert (view.level, view.each) == (1, 16)
+    assert view.values.shape[1] == len(view.step) <= 2048
+    (place,) = np.flatnonzero(view.unit == 7)
+    means = fake.rows[KEY][MEAN, :, 7].reshape(250, 16)
+    np.testing.assert_array_equal(view.values[place, 0::2], means.min(axis=1))
+    np.testing.assert_array_equal(view.values[place, 1::2], means.max(axis=1))
+
+
+def test_a_range_leaves_the_units_scores_as_they_are_in_the_window() -> None:
+    fake = crowd(50, 4000)
+    window = layer.answer(fake.as_run(), layer.Request(".", "a", m=50, focus=2000))
+    ranged = layer.answer(fake.as_run(), layer.Request(".", "a", m=50, focus=2000, first=100, last=3900))
+    order, other = np.argsort(window.unit), np.argsort(ranged.unit)
+    np.testing.assert_array_equal(window.score[order], ranged.score[other])
+    assert window.unit[np.argmax(window.score)] == 7
+    assert ranged.focus == window.focus == 2000
+
+
+def test_a_wide_layers_long_range_is_drawn_in_fewer_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dgm_tb.queries.span.MOST_VALUES", 200 * 64)
+    view = layer.answer(crowd(200, 1000).as_run(), layer.Request(".", "a", m=100, first=0, last=999))
+    assert len(view.step) <= 64
+    assert view.level == 2

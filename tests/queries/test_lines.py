@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from dgm_tb.errors import UsageError
 from dgm_tb.moments import MEAN, NONFINITE
 from dgm_tb.queries import lines
-from dgm_tb.queries.span import MOST_VALUES
+from dgm_tb.queries.span import MOST_VALUES, Columns, columns, span
 from dgm_tb.records import RowKey
 from dgm_tb.store.run import Run
 from tests.queries.fakes import FakeRun, called, not_called
@@ -16,14 +17,20 @@ from tests.synthetic import EVERY, SPIKE_NODE
 KEY = RowKey("a", "backward#0", "activation")
 
 
+def shown(run: Run, key: RowKey, focus: int | None, window: int) -> tuple[Columns, int | None]:
+    part = span(run.steps, focus, window, run.keys[key])
+    return columns(run, part, None, None, run.keys[key]), part.focus_step
+
+
 def read(run: Run, statistic: str = "mean", focus: int | None = None, window: int = 25) -> lines.Lines:
-    return lines.read(run, "a", "activation", None, statistic, focus, window)
+    return lines.read(run, lines.key_of(run, "a", "activation", None), statistic, *shown(run, KEY, focus, window))
 
 
 @pytest.mark.parametrize("statistic", ["mean", "std", "zero_fraction", "nonfinite"])
 def test_each_line_is_a_units_statistic_in_the_window(run: Run, recorded: Recorded, statistic: str) -> None:
-    found = lines.read(run, SPIKE_NODE, "activation", None, statistic, SHAPE.spike * EVERY, 7)
-    expected = recorded.series(RowKey(SPIKE_NODE, "backward#0", "activation"), statistic)
+    key = RowKey(SPIKE_NODE, "backward#0", "activation")
+    found = lines.read(run, key, statistic, *shown(run, key, SHAPE.spike * EVERY, 7))
+    expected = recorded.series(key, statistic)
     np.testing.assert_array_equal(found.values, expected[:, SHAPE.spike - 7 : SHAPE.spike + 8])
     assert found.called.all()
     assert not found.nonfinite.any()
@@ -32,12 +39,42 @@ def test_each_line_is_a_units_statistic_in_the_window(run: Run, recorded: Record
 def test_a_window_read_in_pieces_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = called(np.random.default_rng(0).normal(size=(11, 3)))
     whole = read(FakeRun({KEY: rows}, np.arange(11)).as_run(), focus=6, window=4)
-    monkeypatch.setattr(lines, "_PIECE", 8 * 3 * 2)
+    monkeypatch.setattr(lines, "_PIECE", 3 * 9 * 2)  # count, mean, nonfinite
     fake = FakeRun({KEY: rows}, np.arange(11))
     pieces = read(fake.as_run(), focus=6, window=4)
     np.testing.assert_array_equal(pieces.values, whole.values)
     np.testing.assert_array_equal(whole.values, rows[MEAN, 2:11].T)
-    assert fake.reads == [48] * 4 + [24]
+    assert fake.reads == [54, 27]  # two units, then the third
+
+
+def test_a_range_read_in_pieces_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = called(np.random.default_rng(0).normal(size=(600, 3)))
+    found = ranged(rows)
+    monkeypatch.setattr(lines, "_PIECE", 3 * 3 * 5)
+    np.testing.assert_array_equal(ranged(rows).values, found.values)
+    assert found.columns.level == 1
+    means = rows[MEAN, :592].reshape(37, 16, 3)
+    np.testing.assert_array_equal(found.values[:, 0:74:2], means.min(axis=1).T)
+    np.testing.assert_array_equal(found.values[:, 1:74:2], means.max(axis=1).T)
+    np.testing.assert_array_equal(found.values[:, 74::2], rows[MEAN, 592:].T)
+    np.testing.assert_array_equal(found.values[:, 75::2], rows[MEAN, 592:].T)
+    assert found.columns.steps.tolist() == [*np.stack([np.arange(0, 592, 16), np.arange(15, 592, 16)], 1).reshape(-1),
+                                            *np.repeat(np.arange(592, 600), 2)]  # fmt: skip
+
+
+def ranged(rows: NDArray[np.float32]) -> lines.Lines:
+    run = FakeRun({KEY: rows}, np.arange(rows.shape[1])).as_run()
+    part = span(run.steps, None, 25, 3)
+    return lines.read(run, KEY, "mean", columns(run, part, 0, 10_000, MOST_VALUES // 100), part.focus_step)
+
+
+def test_in_a_range_what_was_not_called_and_what_broke_anywhere_are_told_too() -> None:
+    rows = called(np.random.default_rng(0).normal(size=(600, 3)))
+    rows[:, 160:240] = not_called(80, 3)
+    rows[NONFINITE, 7, 2] = 1
+    found = ranged(rows)
+    assert found.nonfinite.tolist() == [False, False, True]
+    np.testing.assert_array_equal(np.flatnonzero(~found.called), np.arange(20, 30))
 
 
 def test_what_was_not_called_and_what_was_not_finite_are_told_apart() -> None:
@@ -67,8 +104,8 @@ def test_a_claim_of_more_units_than_memory_is_refused() -> None:
 
 
 def test_a_wide_layer_gets_a_shorter_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dgm_tb.queries.span.MOST_VALUES", 100)
+    monkeypatch.setattr("dgm_tb.queries.span.WINDOW_VALUES", 100)
     found = read(FakeRun({KEY: called(np.ones((50, 10)))}, np.arange(50)).as_run(), focus=20)
-    assert found.part.steps.tolist() == list(range(16, 25))
+    assert found.columns.steps.tolist() == list(range(16, 25))
     assert found.values.size <= 100
     assert (found.values[:, 0] == 1).all()

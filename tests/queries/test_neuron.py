@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dgm_tb.errors import UnknownNameError, UsageError
+from dgm_tb.errors import UnknownNameError
 from dgm_tb.moments import DERIVED
 from dgm_tb.queries import neuron
 from dgm_tb.records import RowKey
@@ -39,11 +39,32 @@ def test_a_unit_beyond_the_last_is_refused_by_name(run: Run) -> None:
         neuron.answer(run, neuron.Request(".", SPIKE_NODE, (0, 32)))
 
 
-def test_too_much_at_once_is_refused_with_what_would_fit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neuron, "MOST_VALUES", 8 * 60 * 2)
-    assert neuron.answer(run, neuron.Request(".", SPIKE_NODE, (0, 1))).values.shape == (2, 7, 60)
-    with pytest.raises(UsageError, match="units: 3 are too many over 60 snapshots; ask for at most 2"):
-        neuron.answer(run, neuron.Request(".", SPIKE_NODE, (0, 1, 2)))
+def test_a_long_run_comes_rolled_up_whatever_since_says() -> None:
+    key = RowKey("a", "backward#0", "activation")
+    means = np.random.default_rng(0).normal(size=(3000, 2)).astype(np.float32)
+    run = FakeRun({key: called(means)}, 10 * np.arange(3000)).as_run()
+    view = neuron.answer(run, neuron.Request(".", "a", (1,), since=29_000))
+    assert (view.level, view.each) == (1, 16)
+    full = 3000 // 16
+    assert view.step.tolist()[:4] == [0, 150, 160, 310]
+    assert len(view.step) == 2 * (full + 3000 % 16)
+    parts = means[: 16 * full, 1].reshape(full, 16)
+    mean = view.values[0, view.statistics.index("mean")]
+    np.testing.assert_array_equal(mean[: 2 * full : 2], parts.min(axis=1))
+    np.testing.assert_array_equal(mean[1 : 2 * full : 2], parts.max(axis=1))
+    np.testing.assert_array_equal(mean[2 * full :], np.repeat(means[16 * full :, 1], 2))
+    assert np.isnan(view.values[0, -1]).all()  # a sample's place has no least and greatest
+
+
+def test_a_range_of_a_long_run_is_its_snapshots() -> None:
+    key = RowKey("a", "backward#0", "activation")
+    run = FakeRun({key: called(np.arange(6000.0).reshape(3000, 2))}, 10 * np.arange(3000)).as_run()
+    view = neuron.answer(run, neuron.Request(".", "a", (0,), first=15, last=100))
+    assert (view.level, view.each) == (0, 1)
+    assert view.step.tolist() == [*range(20, 101, 10)]
+    assert view.values[0, view.statistics.index("mean")].tolist() == [*range(4, 21, 2)]
+    later = neuron.answer(run, neuron.Request(".", "a", (0,), first=15, last=100, since=50))
+    assert later.step.tolist() == [*range(60, 101, 10)]
 
 
 def test_snapshots_without_a_call_are_nan_in_every_statistic() -> None:

@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from dgm_tb.errors import FormatError
-from dgm_tb.queries.runs import SILENCE, Heartbeat, Request, View, answer
-from dgm_tb.records import Node
+from dgm_tb.queries.runs import PATIENCE, SILENCE, Heartbeat, Request, View, answer
+from dgm_tb.records import Node, Thinned
 from dgm_tb.store.catalog import Catalog
 from dgm_tb.store.losses import Losses
 from dgm_tb.store.run import Run
+from tests.waiting import until
 
 
 def losses(steps: int, nan: int = 0) -> Losses:
@@ -32,16 +34,27 @@ class FakeRun:
     graph_id: str | None = "g"
     nodes: tuple[Node, ...] = (Node("a", "Linear", "", 3),)
     problems: tuple[str, ...] = ()
+    thinned: tuple[Thinned, ...] = ()
+    ranks: int = 1
+    schedule: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
 class FakeCatalog:
     runs: dict[str, FakeRun | Exception]
 
+    spend: Callable[[], None] = lambda: None  # what opening takes
+    opened: list[str] = dataclasses.field(default_factory=list)
+
     def names(self) -> tuple[str, ...]:
         return tuple(self.runs)
 
+    def waiting(self) -> tuple[str, ...]:
+        return tuple(name for name in reversed(self.runs) if name not in self.opened)
+
     def open(self, name: str) -> Run:
+        self.spend()
+        self.opened.append(name)
         run = self.runs[name]
         if isinstance(run, Exception):
             raise run
@@ -52,9 +65,9 @@ class World:
     """A catalogue, a clock and the heartbeat over both."""
 
     def __init__(self, **runs: FakeRun | Exception) -> None:
-        self.now = 1001.0
+        self.now, self.timer = 1001.0, 0.0
         self.catalog = FakeCatalog(dict(runs))
-        self.heartbeat = Heartbeat(cast(Catalog, self.catalog), "/logs", lambda: self.now)
+        self.heartbeat = Heartbeat(cast(Catalog, self.catalog), "/logs", lambda: self.now, lambda: self.timer)
 
     def ask(self, since: str | None = None) -> View:
         return answer(self.heartbeat, Request(since))
@@ -69,8 +82,9 @@ def test_a_summary_says_where_a_run_stands() -> None:
     assert dataclasses.asdict(view.runs[0]) == {
         "name": "a", "state": "live", "snapshots": 2, "first_step": 0, "last_step": 10, "generation": 1,
         "started": 100.0, "last_wall_time": 1000.0, "losses": 11, "graph": "g", "reason": None, "problems": (),
+        "notes": (), "thinned": (),
     }  # fmt: skip
-    assert (view.now, view.logdir, view.gone) == (1001.0, "/logs", ())
+    assert (view.now, view.logdir, view.gone, view.unread) == (1001.0, "/logs", (), 0)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +95,76 @@ def test_the_state_follows_from_the_end_and_the_clock(reason: str | None, age: f
     world = World(a=FakeRun(end_reason=reason))
     world.now = 1000.0 + age
     assert world.ask().runs[0].state == state
+
+
+def test_a_run_that_grows_is_live_however_far_behind_its_clock_is() -> None:
+    world = World(a=FakeRun(last_wall_time=-3600.0))
+    assert world.ask().runs[0].state == "silent"
+    world.catalog.runs["a"] = FakeRun(last_wall_time=-3599.0)
+    assert world.ask().runs[0].state == "live"
+    world.timer += SILENCE + 1
+    assert world.ask().runs[0].state == "silent"
+
+
+def test_a_killed_run_whose_clock_was_ahead_is_not_live_until_then() -> None:
+    world = World(a=FakeRun(last_wall_time=1001.0 + 3600))
+    assert world.ask().runs[0].state == "silent"
+
+
+def test_a_clock_that_jumps_here_does_not_silence_a_run_that_grows() -> None:
+    world = World(a=FakeRun())
+    world.ask()
+    world.now += 3600
+    world.catalog.runs["a"] = FakeRun(steps=np.array([0, 10, 20]))
+    assert world.ask().runs[0].state == "live"
+
+
+def test_a_beat_ends_in_time_and_the_rest_is_read_behind_it_newest_first() -> None:
+    world = World(**{f"run{number}": FakeRun() for number in range(10)})
+
+    def spend() -> None:
+        world.timer += PATIENCE / 4
+
+    world.catalog.spend = spend
+    first = world.ask()
+    assert names(first) == ["run5", "run6", "run7", "run8", "run9"]  # the last of them ran over the time
+    assert first.unread == 5
+    until(lambda: not world.catalog.waiting())
+    world.catalog.spend = lambda: None
+    second = world.ask(first.cursor)
+    assert sorted(names(second)) == ["run0", "run1", "run2", "run3", "run4"]
+    assert second.unread == 0
+
+
+def test_every_run_has_its_turn_however_slow_they_are() -> None:
+    world = World(**{f"run{number}": FakeRun() for number in range(5)})
+    world.ask()
+    cursor = world.ask().cursor
+    world.catalog.runs = {name: FakeRun(steps=np.arange(9)) for name in world.catalog.runs}
+
+    def spend() -> None:
+        world.timer += PATIENCE
+
+    world.catalog.spend = spend
+    heard: list[str] = []
+    for _ in range(3):  # two runs a beat
+        view = world.ask(cursor)
+        assert 1 <= len(view.runs) <= 2
+        cursor = view.cursor
+        heard += names(view)
+    assert sorted(heard) == [f"run{number}" for number in range(5)]
+
+
+def test_a_run_that_was_not_looked_at_is_not_gone() -> None:
+    world = World(a=FakeRun(), b=FakeRun())
+    cursor = world.ask().cursor
+
+    def spend() -> None:
+        world.timer += 2 * PATIENCE
+
+    world.catalog.spend = spend
+    view = world.ask(cursor)
+    assert (view.gone, view.unread) == ((), 0)
 
 
 def test_since_lists_only_what_changed() -> None:

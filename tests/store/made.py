@@ -9,8 +9,10 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dgm_tb.moments import COUNT, DERIVED, M2, NONFINITE, REDUCTIONS, ZEROS
+from dgm_tb.moments import COUNT, DERIVED, M2, NONFINITE, REDUCTIONS, STATISTICS, ZEROS
 from dgm_tb.records import CONTEXT, Edge, Graph, Layout, Manifest, Node, Record, Row, RowKey, Snapshot, StepTable
+from dgm_tb.store.blockwriter import write_block
+from dgm_tb.store.snapshots import SnapshotEncoder, snapshot_format
 from dgm_tb.store.writer import RunWriter
 
 SESSION = "20261124T061530Z-1a2b3c4d"
@@ -65,6 +67,28 @@ def write(
     return writer.directory
 
 
+def block(directory: Path, layout: Layout, snapshots: list[Snapshot], *, half: bool = False) -> Path:
+    """Writes snapshots as a journal and as its block beside it; where the block is."""
+    directory.mkdir(exist_ok=True)
+    encoder = SnapshotEncoder(layout)
+    journal = directory / "journal-00000-00000"
+    journal.write_bytes(b"".join(encoder.encode(snapshot).tobytes() for snapshot in snapshots))
+    path = directory / "block-00000-00000"
+    size = write_block(path, snapshot_format(layout), journal, half=half)
+    assert size == path.stat().st_size
+    assert sorted(entry.name for entry in directory.iterdir()) == [path.name, journal.name]
+    return path
+
+
+def small_block(directory: Path) -> tuple[Path, Layout, list[Snapshot]]:
+    """A block of four snapshots, with a constant channel."""
+    layout = Layout((Row(A, 20, ("count", "mean")), Row(B, 1, ("count", "m2"))))
+    snapshots = [snapshot(step, layout) for step in range(4)]
+    for one in snapshots:
+        layout.row_of(one.values, 0)[0] = 7.0
+    return block(directory, layout, snapshots), layout, snapshots
+
+
 def bits(values: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.integer]:
     """The values' bits, so that NaNs compare."""
     return np.ascontiguousarray(values).view(np.uint32 if values.dtype == np.float32 else np.uint64)
@@ -72,16 +96,23 @@ def bits(values: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.intege
 
 _names = st.text(st.characters(codec="utf-8"), max_size=12)
 keys = st.builds(RowKey, _names, _names, _names)
-layouts = st.lists(st.builds(Row, keys, st.integers(0, 6)), max_size=5, unique_by=lambda row: row.key).map(
-    lambda rows: Layout(tuple(rows))
-)
+channels = st.just(STATISTICS) | st.sets(st.sampled_from(STATISTICS[1:])).map(lambda some: ("count", *sorted(some)))
+
+
+def _layouts(rows: st.SearchStrategy[Row]) -> st.SearchStrategy[Layout]:
+    return st.lists(rows, max_size=5, unique_by=lambda row: row.key).map(lambda rows: Layout(tuple(rows)))
+
+
+layouts = _layouts(st.builds(Row, keys, st.integers(0, 6)))
+#: Layouts in which a person chose some statistics only of a row.
+restricted_layouts = _layouts(st.builds(Row, keys, st.integers(0, 6), channels))
 
 
 @st.composite
 def snapshots(draw: st.DrawFn, layout: Layout) -> Snapshot:
     """Any bits at all: NaNs with payloads, infinities, denormals."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    shape = (len(layout.rows), len(DERIVED), len(REDUCTIONS))
+    shape = (len(layout.rows), *layout.aggregate_shape)
     return Snapshot(
         step=draw(st.integers(-(2**63), 2**63 - 1)),
         context=rng.integers(0, 2**64, len(CONTEXT), np.uint64).view(np.float64),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import struct
 from pathlib import Path
@@ -47,3 +48,20 @@ def whole_frames(data: bytes) -> list[int]:
             break
         ends.append(at)
     return ends
+
+
+def rolled(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """``(ROLLS, ...)`` of ``values`` ``(snapshots, ...)``, one series after the other."""
+    series = values.reshape(len(values), -1).T
+    out = np.empty((4, len(series)))
+    for place, numbers in enumerate(series.tolist()):
+        finite = [number for number in numbers if np.isfinite(number)]
+        nothing = np.nan, np.nan, np.nan, 0
+        out[:, place] = (min(finite), max(finite), sum(finite) / len(finite), len(finite)) if finite else nothing
+    return out.reshape(4, *values.shape[1:])
+
+
+def headers(path: Path, scratch: Path) -> list[dict[str, object]]:
+    """The JSON headers of a file's records."""
+    contents = (event.summary.value[0].metadata.plugin_data.content for event in events(path, scratch))
+    return [json.loads(content) for content in contents]

@@ -5,14 +5,19 @@ import shutil
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dgm_tb.errors import UnknownNameError
+from dgm_tb.queries.runs import Heartbeat, Request
 from dgm_tb.store.catalog import Catalog
+from dgm_tb.store.run import Run
 from tests.store import made
+from tests.waiting import until
 
 DEADLINE = 30.0
+SESSION_DIRECTORY = f"{made.SESSION}-rank0"
 
 
 def record(run: Path, steps: tuple[int, ...] = (0,), session: str = made.SESSION) -> None:
@@ -95,6 +100,113 @@ def test_links_out_of_the_log_directory_are_not_followed(tmp_path: Path, monkeyp
     linked = tmp_path / "a link to all logs"
     linked.symlink_to(logdir)
     assert "v0" in Catalog({"": linked}).names()
+
+
+def test_links_inside_a_run_are_not_followed(tmp_path: Path) -> None:
+    record(tmp_path / "secret", steps=(0, 1, 2))
+    secret = tmp_path / "secret" / "plugins" / "dgm" / SESSION_DIRECTORY
+    logdir = tmp_path / "logs"
+    record(logdir / "v0")
+    (logdir / "v0" / "plugins" / "dgm" / f"{made.LATER}-rank0").symlink_to(secret)  # a session
+    own = logdir / "v0" / "plugins" / "dgm" / SESSION_DIRECTORY
+    for name in ("steps", "segment-00001", "journal-00000-00001", "block-00000-00001"):  # files of a session
+        (own / name).symlink_to(secret / "journal-00000-00000")
+    catalog = Catalog({"": logdir})
+    assert catalog.open("v0").steps.tolist() == [0]
+    assert catalog.open("v0").problems == ()
+    (own / "journal-00000-00000").unlink()
+    (own / "journal-00000-00000").symlink_to(secret / "journal-00000-00000")
+    assert catalog.open("v0").steps.tolist() == []
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_run_that_is_replaced_by_a_link_after_the_scan_is_not_opened(tmp_path: Path, opened: bool) -> None:
+    record(tmp_path / "secret")
+    record(tmp_path / "logs" / "v0")
+    catalog = Catalog({"": tmp_path / "logs"})
+    if opened:
+        assert catalog.open("v0").steps.tolist() == [0]
+    catalog.scan()
+    shutil.rmtree(tmp_path / "logs" / "v0")
+    (tmp_path / "logs" / "v0").symlink_to(tmp_path / "secret")
+    with pytest.raises(UnknownNameError, match="no longer below the log directory"):
+        catalog.open("v0")
+
+
+def test_what_waits_to_be_opened_is_listed_newest_first(tmp_path: Path) -> None:
+    for age, name in enumerate(("b", "c", "a")):
+        record(tmp_path / name)
+        os.utime(tmp_path / name / "plugins" / "dgm", (1000.0 - age, 1000.0 - age))
+    catalog = Catalog({"": tmp_path})
+    assert catalog.waiting() == ("b", "c", "a")
+    catalog.open("c")
+    assert catalog.waiting() == ("b", "a")
+
+
+def test_a_thousand_runs_are_found_and_each_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(tmp_path / "r")
+    for number in range(1000):
+        directory = tmp_path / f"group{number % 7}" / f"{number:04d}" / "plugins" / "dgm" / SESSION_DIRECTORY
+        directory.mkdir(parents=True)
+        os.link(tmp_path / "r" / "plugins" / "dgm" / SESSION_DIRECTORY / "segment-00000", directory / "segment-00000")
+    opened: list[str] = []
+
+    class Counted(Run):
+        def __init__(self, directory: Path, name: str = "", **options: Any) -> None:
+            opened.append(name)
+            super().__init__(directory, name, **options)
+
+    monkeypatch.setattr("dgm_tb.store.catalog.Run", Counted)
+    catalog = Catalog({"": tmp_path})
+    assert len(catalog.names()) == 1001
+    assert not opened  # listing opens nothing
+    heartbeat, heard, cursor = Heartbeat(catalog, "", time.time), set[str](), None
+
+    def beat() -> bool:
+        nonlocal cursor
+        view = heartbeat.beat(Request(cursor))
+        cursor = view.cursor
+        heard.update(run.name for run in view.runs)
+        return view.unread == 0
+
+    until(beat)
+    assert heard == set(catalog.names())
+    assert sorted(opened) == sorted(catalog.names())
+
+
+def test_threads_that_open_a_run_at_once_read_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(tmp_path / "v0")
+    opened, go_on = [], threading.Event()
+
+    class Slow(Run):
+        def __init__(self, directory: Path, name: str = "", **options: Any) -> None:
+            opened.append(name)
+            assert go_on.wait(30)
+            super().__init__(directory, name, **options)
+
+    monkeypatch.setattr("dgm_tb.store.catalog.Run", Slow)
+    catalog, found = Catalog({"": tmp_path}), []
+    threads = [threading.Thread(target=lambda: found.append(catalog.open("v0").steps.tolist())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    until(lambda: opened)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert (found, opened) == ([[0]] * 4, ["v0"])
+
+
+def test_a_run_that_is_deleted_while_it_is_open_reads_as_an_error_and_never_as_numbers(tmp_path: Path) -> None:
+    record(tmp_path / "v0", steps=(0, 1))
+    catalog = Catalog({"": tmp_path})
+    open_one = catalog.open("v0")
+    shutil.rmtree(tmp_path / "v0")
+    with pytest.raises(FileNotFoundError):
+        open_one.read(made.A, slice(None))
+    assert catalog.open("v0").steps.tolist() == []
+    catalog.scan()
+    with pytest.raises(UnknownNameError, match="no run 'v0'"):
+        catalog.open("v0")
 
 
 def test_a_foreign_folder_is_listed_and_says_why(tmp_path: Path) -> None:

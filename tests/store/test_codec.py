@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tensorboard.compat.proto.event_pb2 import Event
 
 from dgm_tb.errors import FormatError
-from dgm_tb.records import NOT_LOGGED, Edge, Graph, Manifest, Node, SessionEnd, StepTable, is_logged
-from dgm_tb.store import codec
+from dgm_tb.records import NOT_LOGGED, Edge, Graph, Manifest, Node, SessionEnd, StepTable, Thinned, is_logged
+from dgm_tb.store import codec, headers
 from tests.store import made
 
 _names = st.text(st.characters(codec="utf-8"), max_size=9)
@@ -19,26 +19,28 @@ _numbers = st.integers(0, 2**40)
 _nodes = st.lists(
     st.builds(
         Node, _names, _names, _names, _numbers, st.tuples(_names), st.tuples(_names, _names), _numbers,
-        st.tuples(_numbers, _numbers), _numbers, st.sampled_from(["module", "input", "op", "loss"]),
+        st.tuples(_numbers, _numbers), _numbers, st.sampled_from(["module", "input", "op", "loss"]), _names,
     ),
     max_size=3,
 ).map(tuple)  # fmt: skip
 _texts = st.dictionaries(_names, _names, max_size=3)
 manifests = st.builds(
     Manifest,
-    made.layouts,
+    made.restricted_layouts,
     _nodes,
     st.floats(0, 1e12),
     _texts,
     st.dictionaries(_names, st.integers() | _names, max_size=3),
+    _numbers,
 )
 graphs = st.builds(
     Graph, _numbers, _nodes, st.lists(st.builds(Edge, _names, _names, st.booleans())).map(tuple), _texts, _texts
 )
+thinned = st.builds(Thinned, st.integers(0, headers.MOST_LEVEL), _numbers, _numbers, _numbers, _names)
 ends = st.builds(SessionEnd, _names, st.floats(0, 1e12))
 
 
-@given(manifests | graphs)
+@given(manifests | graphs | thinned)
 def test_a_record_comes_back(record: codec.Entry) -> None:
     assert codec.decode(codec.encode(record, 1.5)) == record
 
@@ -69,7 +71,7 @@ def event(content: bytes, plugin: str = "dgm") -> bytes:
 
 
 def header(**changes: Any) -> bytes:
-    good = {"v": 1, "kind": "manifest", "layout": [["a", "p", "q", 3]], "nodes": [], "created": 1.0}
+    good = {"v": 2, "kind": "manifest", "layout": [["a", "p", "q", 3]], "nodes": [], "created": 1.0}
     return json.dumps({**good, **changes}).encode()
 
 
@@ -96,6 +98,11 @@ def test_the_header_used_here_is_good() -> None:
         (event(header(layout=[["a", "p", "q", -1]])), "layout is -1"),
         (event(header(layout=[["a", "p", "q", 1 << 40]])), "layout is 1099511627776"),
         (event(header(layout=[["a", "p", "q", True]])), "layout is True"),
+        (event(header(layout=[["a", "p", "q", 1, ["mean"]]])), "channels of count, .* with count"),
+        (event(header(layout=[["a", "p", "q", 1, ["count", "count"]]])), "none twice"),
+        (event(header(layout=[["a", "p", "q", 1, ["count", "mean/min"]]])), "channels of count"),
+        (event(header(layout=[["a", "p", "q", 1, "count"]])), "layout is 'count', expected a list"),
+        (event(header(kind="thinned")), "level is None"),
         (event(header(layout=[["a", "p", "q", 1], ["a", "p", "q", 2]])), "names a row twice"),
         (event(header(layout=[["\ud800", "p", "q", 1]])), "Unicode"),
         (event(header(nodes=[{"name": "a"}])), "nodes is"),
@@ -121,7 +128,7 @@ def test_what_is_not_a_record_is_a_sentence(payload: bytes, message: str) -> Non
 def test_a_table_whose_steps_are_no_steps_is_refused(steps: list[float]) -> None:
     table = StepTable(("step", "wall_time"), np.array([steps, [0.0]]).T)
     message = Event.FromString(codec.encode(made.table([0]), 0))
-    message.summary.value[0].metadata.plugin_data.content = b'{"v":1,"kind":"steps","columns":["step","wall_time"]}'
+    message.summary.value[0].metadata.plugin_data.content = b'{"v":2,"kind":"steps","columns":["step","wall_time"]}'
     message.summary.value[0].tensor.tensor_content = table.values.tobytes()
     message.summary.value[0].tensor.tensor_shape.dim[1].size = 2
     with pytest.raises(FormatError, match="not whole numbers"):
@@ -129,8 +136,13 @@ def test_a_table_whose_steps_are_no_steps_is_refused(steps: list[float]) -> None
 
 
 def test_a_newer_format_names_the_release_that_reads_it() -> None:
-    with pytest.raises(FormatError, match=r"format 2, this release .* up to 1: install .* \(7\.1\)"):
-        codec.decode(event(header(v=2, versions={"dgm-tb": "7.1"})))
+    with pytest.raises(FormatError, match=r"format 3, this release .* up to 2: install .* \(7\.1\)"):
+        codec.decode(event(header(v=3, versions={"dgm-tb": "7.1"})))
+
+
+def test_a_format_before_the_first_release_is_recorded_anew() -> None:
+    with pytest.raises(FormatError, match="before the first release; record anew"):
+        codec.decode(event(header(v=1)))
 
 
 def test_a_kind_of_a_later_minor_release_is_skipped() -> None:

@@ -10,7 +10,7 @@ from tests.store import made
 
 
 def test_a_header_is_compact_json_with_its_version_and_kind() -> None:
-    assert headers.dump("end", reason="ü") == b'{"v":1,"kind":"end","reason":"\\u00fc"}'
+    assert headers.dump("end", reason="ü") == b'{"v":2,"kind":"end","reason":"\\u00fc"}'
     assert headers.load(headers.dump("end", reason="ü"))["reason"] == "ü"
 
 

@@ -21,9 +21,10 @@ from dgm_tb.moments import aggregate, merge
 from dgm_tb.records import Layout, Record, Row, RowKey, Snapshot
 from dgm_tb.store import framing
 from dgm_tb.store.journals import open_file
+from dgm_tb.store.parts import PART_SNAPSHOTS
 from dgm_tb.store.run import Run
 from dgm_tb.store.snapshots import snapshot_format
-from dgm_tb.store.writer import JOURNAL_SNAPSHOTS, RunWriter
+from dgm_tb.store.writer import RunWriter
 from tests import synthetic
 from tests.store import made, oracles
 
@@ -60,7 +61,7 @@ def test_any_numbers_of_any_layout_come_back_bit_for_bit(
     assert run.problems == ()
     assert run.steps.tolist() == [snapshot.step for snapshot in snapshots]
     assert run.keys == {row.key: row.units for row in layout.rows}
-    assert (made.bits(run.context) == made.bits(np.array([s.context for s in snapshots]).reshape(-1, 7))).all()
+    assert run.context.tobytes() == b"".join(snapshot.context.tobytes() for snapshot in snapshots)
     for index, row in enumerate(layout.rows):
         for position, snapshot in enumerate(snapshots):
             read = run.read(row.key, slice(position, position + 1))[:, 0]
@@ -103,11 +104,11 @@ def test_what_is_not_there_is_an_error_that_says_so(tmp_path: Path) -> None:
 
 def test_many_journals_and_segments_are_one_run(tmp_path: Path) -> None:
     other = Layout((Row(made.B, 2), Row(RowKey("net.c", "backward#0", "activation"), 1)))
-    first = [made.snapshot(step) for step in range(2 * JOURNAL_SNAPSHOTS + 1)]
+    first = [made.snapshot(step) for step in range(2 * PART_SNAPSHOTS + 1)]
     second = [made.snapshot(step, other) for step in range(500, 503)]
     made.write(tmp_path, [made.manifest(), *first, made.manifest(other), *second])
     run = at_rest(tmp_path)
-    assert run.steps.tolist() == [*range(2 * JOURNAL_SNAPSHOTS + 1), 500, 501, 502]
+    assert run.steps.tolist() == [*range(2 * PART_SNAPSHOTS + 1), 500, 501, 502]
     read = run.read(made.B, slice(None))
     assert (read[:, : len(first)] == expected(first, made.B)).all()
     assert (read[:, len(first) :] == expected(second, made.B, other)).all()
@@ -378,6 +379,48 @@ def test_threads_read_while_it_grows(tmp_path: Path) -> None:
     assert errors == []
 
 
+def test_a_pinned_run_reads_on_while_the_writer_turns_journals_into_blocks(tmp_path: Path) -> None:
+    total, layout = 20 * PART_SNAPSHOTS, Layout((Row(made.A, 30), Row(made.B, 50)))
+    snapshots = [made.snapshot(step, layout) for step in range(total)]
+    whole = expected(snapshots, made.B, layout)
+    failures: list[BaseException] = []
+    stop = threading.Event()
+    with RunWriter(tmp_path / "plugins" / "dgm", session=made.SESSION, capacity=total) as writer:
+        writer.submit(lambda: made.manifest(layout), essential=True)
+        run = Run(tmp_path, listed=True)
+
+        def read() -> None:
+            try:
+                pinned = run.pinned()
+                while not stop.is_set():
+                    run.refresh()
+                    # An old one is kept for a while: its journals become blocks one after the other.
+                    pinned = run.pinned() if len(run.steps) > len(pinned.steps) + 3 * PART_SNAPSHOTS else pinned
+                    for now in (pinned, run.pinned()):
+                        seen = len(now.steps)
+                        assert now.steps.tolist() == [*range(seen)]
+                        assert (now.generation, now.problems) == (1, ())
+                        assert seen == 0 or (now.read(made.B, slice(None)) == whole[:, :seen]).all()
+                        points = now.points(0, total, 200)
+                        assert points.snapshots.sum() >= seen  # a point may be there before we looked at its snapshots
+            except BaseException as failure:
+                failures.append(failure)
+
+        readers = [threading.Thread(target=read) for _ in range(2)]
+        for reader in readers:
+            reader.start()
+        for snapshot in snapshots:
+            writer.submit(lambda snapshot=snapshot: snapshot, essential=True)  # type: ignore[misc]
+        wait_until(lambda: len(run.steps) == total or failures)
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert failures == []
+    names = [path.name for path in writer.directory.iterdir()]
+    assert sum(name.startswith("block") for name in names) >= 19
+    assert any(name.startswith("rollup-1") for name in names)
+
+
 def test_no_file_stays_open(tmp_path: Path) -> None:
     made.write(tmp_path, [made.manifest(), *(made.snapshot(step) for step in range(200))])
     open_before = len(os.listdir("/proc/self/fd"))
@@ -498,9 +541,9 @@ def test_a_newer_format_says_what_reads_it(tmp_path: Path) -> None:
     with open_file(str(segment)) as file:
         payload = next(framing.frames(file, 0, segment.stat().st_size)).payload
     assert payload is not None
-    segment.write_bytes(framing.frame(payload.replace(b'{"v":1', b'{"v":2')))
+    segment.write_bytes(framing.frame(payload.replace(b'{"v":2', b'{"v":3')))
     (directory / "steps").unlink()
-    with pytest.raises(FormatError, match=r"format 2, this release .* \(0\.1\.0\)"):
+    with pytest.raises(FormatError, match=r"format 3, this release .* \(0\.1\.0\)"):
         Run(tmp_path / "plugins" / "dgm")
 
 
@@ -519,7 +562,7 @@ def test_a_journal_of_endless_holes_is_read_to_its_bound(tmp_path: Path) -> None
     os.truncate(directory / "journal-00000-00000", 1 << 40)
     run = at_rest(tmp_path)
     assert run.steps.tolist() == [0, 1, 2]
-    assert f"more than {JOURNAL_SNAPSHOTS} snapshots" in "; ".join(run.problems)
+    assert f"more than {PART_SNAPSHOTS} snapshots" in "; ".join(run.problems)
 
 
 def test_links_within_a_recording_are_not_followed(tmp_path: Path) -> None:

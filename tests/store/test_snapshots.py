@@ -8,8 +8,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.util.tensor_util import make_ndarray
 
 from dgm_tb.errors import FormatError
-from dgm_tb.moments import STATISTICS
-from dgm_tb.records import Layout, Row
+from dgm_tb.records import Layout, Row, rolled_layout
 from dgm_tb.store import framing
 from dgm_tb.store.snapshots import SnapshotEncoder, read_head, snapshot_format
 from tests.store import made, oracles
@@ -17,30 +16,30 @@ from tests.store import made, oracles
 
 @given(st.data())
 def test_a_frame_is_the_event_that_its_parser_reads(data: st.DataObject) -> None:
-    layout = data.draw(made.layouts)
+    layout = data.draw(made.restricted_layouts | made.restricted_layouts.map(rolled_layout))
     snapshot = data.draw(made.snapshots(layout))
     frame = SnapshotEncoder(layout).encode(snapshot).tobytes()
     payload = frame[12:-4]
     assert frame == oracles.frame(payload)
 
-    event = Event.FromString(payload)
+    event, kind = Event.FromString(payload), "rollup" if layout.rolled else "snapshot"
     values = event.summary.value
     assert event.step == snapshot.step
     assert np.float64(event.wall_time).tobytes() == snapshot.context[:1].tobytes()
-    assert [value.tag for value in values] == ["dgm/snapshot", "dgm/aggregates", *(row.key.tag for row in layout.rows)]
+    assert [value.tag for value in values] == [f"dgm/{kind}", "dgm/aggregates", *(row.key.tag for row in layout.rows)]
     assert {value.metadata.plugin_data.plugin_name for value in values} == {"dgm"}
     assert (made.bits(make_ndarray(values[0].tensor)) == made.bits(snapshot.context)).all()
     assert (made.bits(make_ndarray(values[1].tensor)) == made.bits(snapshot.aggregates)).all()
     for index, row in enumerate(layout.rows):
         tensor = make_ndarray(values[2 + index].tensor)
-        assert tensor.shape == (len(STATISTICS), row.units)
+        assert tensor.shape == (len(row.channels), row.units)
         assert (made.bits(tensor) == made.bits(layout.row_of(snapshot.values, index))).all()
         assert values[2 + index].metadata.plugin_data.content == framing.FOOTER.pack(framing.crc32c(tensor.tobytes()))
 
 
 @given(st.data())
 def test_frames_are_equally_long_and_numbers_stand_where_the_format_says(data: st.DataObject) -> None:
-    layout = data.draw(made.layouts)
+    layout = data.draw(made.restricted_layouts | made.restricted_layouts.map(rolled_layout))
     form, encoder = snapshot_format(layout), SnapshotEncoder(layout)
     for snapshot in (data.draw(made.snapshots(layout)), data.draw(made.snapshots(layout))):
         frame = encoder.encode(snapshot).tobytes()

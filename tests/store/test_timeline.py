@@ -1,15 +1,17 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgm_tb.records import CONTEXT, SessionEnd
-from dgm_tb.store.index import Recording
-from dgm_tb.store.journals import Journal
+from dgm_tb.records import CONTEXT, SessionEnd, Thinned
+from dgm_tb.store import recording as recordings
 from dgm_tb.store.losses import combine
+from dgm_tb.store.partfiles import PartFile
+from dgm_tb.store.parts import Part
+from dgm_tb.store.recording import Recording
 from dgm_tb.store.snapshots import snapshot_format
 from dgm_tb.store.timeline import timeline
 from tests.store import made
@@ -38,14 +40,23 @@ def recording(written: Written, session: int, rank: int, *, ended: bool = True, 
         session=f"2026112{session}T000000Z-00000000",
         rank=rank,
         created=float(session),
+        sequence=0,
         manifests=(made.manifest(),),
         graph=None,
         graph_id=None,
-        journals=tuple(Journal(f"{session}/{rank}/{number}", FORM, 0) for number in range((count + 1) // 2)),
-        steps=np.array(written.steps, np.int64),
-        context=context,
-        journal=np.arange(count) // 2,
-        frame=np.arange(count) % 2,
+        files=tuple(PartFile(f"{session}/{rank}", Part(0, 0, n), FORM, 0, False) for n in range((count + 1) // 2)),
+        levels=(
+            recordings.Written(
+                begin=np.arange(count),
+                end=np.arange(count) + 1,
+                first=np.array(written.steps, np.int64),
+                last=np.array(written.steps, np.int64),
+                context=context,
+                part=np.arange(count) // 2,
+                frame=np.arange(count) % 2,
+            ),
+        ),
+        thinned=(),
         table=combine([made.table([step], loss=float(session)) for step in written.losses]),
         end=SessionEnd("finished", 0.0) if ended else None,
         last_wall_time=last,
@@ -88,10 +99,11 @@ def test_it_is_what_writing_one_after_the_other_leaves(sessions: list[list[Writt
         for rank, track in enumerate(run.tracks):
             if rank in snapshots[step]:
                 session, position = snapshots[step][rank]
-                assert run.journals[track.journal[place]].path == f"{session}/{rank}/{position // 2}"
+                file = run.files[track.part[place]]
+                assert (file.directory, file.part.part) == (f"{session}/{rank}", position // 2)
                 assert track.frame[place] == position % 2
             else:
-                assert track.journal[place] == -1
+                assert track.part[place] == -1
 
 
 @given(st.lists(_written, min_size=1, max_size=3))
@@ -111,3 +123,24 @@ def test_a_step_waits_for_every_rank_that_still_records() -> None:
     assert steps(ended=True) == ([0, 10, 20], False)
     assert steps(last=60.0) == ([0, 10, 20], False)
     assert steps(now=131.0) == ([0, 10, 20], False)
+
+
+def test_sessions_are_in_the_order_in_which_they_were_counted_whatever_the_clock_says() -> None:
+    first = replace(recording(Written([0, 10, 20], [0]), 1, 0), sequence=0)
+    second = replace(recording(Written([10, 30], [10]), 0, 0), sequence=1)  # its clock was put back
+    run = timeline([first, second], now=1e9)
+    assert run.steps.tolist() == [0, 10, 30]
+    assert run.context[:, 1].tolist() == [100, 0, 1]
+
+
+def test_a_dead_rank_whose_clock_was_ahead_holds_nobody_back() -> None:
+    first = recording(Written([0, 10, 20], []), 0, 0, ended=False, last=100.0)
+    second = recording(Written([0], []), 0, 1, ended=False, last=5000.0)
+    assert timeline([first, second], now=101.0).steps.tolist() == [0, 10, 20]
+
+
+def test_what_was_thinned_of_abandoned_steps_is_none() -> None:
+    lost = tuple(Thinned(0, first, first + 63, 64, "max_disk") for first in (0, 64, 128))
+    first = replace(recording(Written([200], []), 0, 0), thinned=lost)
+    second = recording(Written([100, 110], []), 1, 0)
+    assert [(of.first_step, of.last_step) for of in timeline([first, second], now=1e9).thinned] == [(0, 63), (64, 99)]

@@ -12,8 +12,9 @@ import pytest
 
 from dgm_tb.errors import FormatError, UsageError
 from dgm_tb.records import Graph, Layout, Manifest, Record, SessionEnd, Snapshot, StepTable
+from dgm_tb.store.parts import PART_SNAPSHOTS
 from dgm_tb.store.run import Run
-from dgm_tb.store.writer import JOURNAL_SNAPSHOTS, RunWriter, new_session
+from dgm_tb.store.writer import RunWriter, new_session
 from tests.store import made, oracles
 
 DEADLINE = 20.0
@@ -46,13 +47,13 @@ def test_the_files_are_those_of_the_format(tmp_path: Path) -> None:
     directory = made.write(
         tmp_path,
         [
-            made.manifest(), made.GRAPH, *(made.snapshot(step) for step in range(JOURNAL_SNAPSHOTS + 1)),
+            made.manifest(), made.GRAPH, *(made.snapshot(step) for step in range(PART_SNAPSHOTS + 1)),
             made.table([0, 1]), made.manifest(other), made.snapshot(65, other), made.table([2]),
         ],
     )  # fmt: skip
     assert directory.name == f"{made.SESSION}-rank0"
-    journals = ["journal-00000-00000", "journal-00000-00001", "journal-00001-00000"]
-    expected = ["end", *journals, "segment-00000", "segment-00001", "steps"]
+    parts = ["block-00000-00000", "end", "journal-00000-00001", "journal-00001-00000", "rollup-1-00000-00000"]
+    expected = [*parts, "segment-00000", "segment-00001", "steps"]
     assert sorted(path.name for path in directory.iterdir()) == expected
 
 

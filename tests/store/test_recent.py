@@ -5,12 +5,13 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgm_tb.queries.recent import Recent
+from dgm_tb.store.recent import Recent
 
 commands = st.lists(
     st.one_of(
         st.tuples(st.just("get"), st.integers(0, 5), st.just(0)),
         st.tuples(st.just("put"), st.integers(0, 5), st.integers(0, 7)),
+        st.tuples(st.just("spare"), st.just(-1), st.integers(0, 12)),
     ),
     max_size=40,
 )
@@ -25,11 +26,15 @@ def test_it_keeps_the_last_used_that_fit_as_a_plain_list_does(script: list[tuple
         if command == "get":
             assert recent.get(key) == (held[0][1] if held else None)
             entries = held
+        elif command == "spare":
+            recent.spare(weight)
+            entries = []
         else:
             recent.put(key, turn, weight)
             entries = [(key, turn, weight)]
         twin = [entry for entry in twin if entry[0] != key] + entries
-        while sum(entry[2] for entry in twin) > 10:
+        room = max(0, 10 - weight) if command == "spare" else 10
+        while sum(entry[2] for entry in twin) > room:
             twin.pop(0)
 
 

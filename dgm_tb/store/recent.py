@@ -34,5 +34,13 @@ class Recent(Generic[Key, Value]):
                 self._weight -= self._values.pop(key)[1]
             self._values[key] = value, weight
             self._weight += weight
-            while self._weight > self._capacity:
-                self._weight -= self._values.popitem(last=False)[1][1]
+            self._shrink(self._capacity)
+
+    def spare(self, weight: int) -> None:
+        """Forgets what `put` would for something of this ``weight``, before that is made."""
+        with self._lock:
+            self._shrink(max(0, self._capacity - weight))
+
+    def _shrink(self, capacity: int) -> None:
+        while self._weight > capacity:
+            self._weight -= self._values.popitem(last=False)[1][1]
