@@ -8,15 +8,28 @@ from setuptools.command.build_py import build_py
 HERE = Path(__file__).parent
 BUNDLE = HERE / "dgm_tb" / "plugin" / "static" / "index.js"
 
-TRAIN = ["torch>=2.5", "pytorch-lightning>=2.4", "safetensors>=0.4"]
+TRAIN = ["torch>=2.6", "pytorch-lightning>=2.4", "safetensors>=0.4"]
 DEMO = [*TRAIN, "scikit-learn>=1.4", "pillow>=10"]
+BENCH = [
+    "h5py>=3",
+    "nansense>=0.4",
+    "neurolens>=0.1",
+    "pyarrow>=15",
+    "torchlens>=2.36",
+    "torchmortem>=0.1",
+    "transformers>=5",
+    "wandb>=0.31",
+    "zarr>=3",
+]
 TEST = [
     *DEMO,
+    "captum>=0.7",
     "lightning>=2.4",
     "hypothesis>=6.100",
     "import-linter>=2.1",
     "mypy>=1.13",
     "playwright>=1.49",
+    "pyarrow>=15",
     "pytest>=8.3",
     "pytest-benchmark>=5",
     "pytest-timeout>=2.3",
@@ -58,7 +71,7 @@ setup(
         "click>=8.1",
         "rich>=13",
     ],
-    extras_require={"train": TRAIN, "demo": DEMO, "test": TEST},
+    extras_require={"train": TRAIN, "demo": DEMO, "bench": BENCH, "test": TEST},
     entry_points={
         "tensorboard_plugins": ["dgm = dgm_tb.plugin.entry:DgmLoader"],
         "console_scripts": ["dgm-tb = dgm_tb.cli:main"],

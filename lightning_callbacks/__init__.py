@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from lightning_callbacks.callback import DynamicsMonitor
+    from lightning_callbacks.options import Group
     from lightning_callbacks.recorder import Recorder
 
-__all__ = ["DynamicsMonitor", "Recorder"]
+__all__ = ["DynamicsMonitor", "Group", "Recorder"]
 
 # Loaded when asked for: Lightning takes seconds to import, and a bare loop does not need it.
-_HOMES: Final = {"DynamicsMonitor": "lightning_callbacks.callback", "Recorder": "lightning_callbacks.recorder"}
+_HOMES: Final = {
+    "DynamicsMonitor": "lightning_callbacks.callback",
+    "Group": "lightning_callbacks.options",
+    "Recorder": "lightning_callbacks.recorder",
+}
 
 
 def __getattr__(name: str) -> Any:

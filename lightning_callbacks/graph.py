@@ -167,5 +167,17 @@ def merge(first: Graph | None, second: Graph) -> Graph:
         tuple(nodes.values()),
         tuple(edges.values()),
         {**first.groups, **second.groups},
-        {**first.programs, **second.programs},
+        _labels(first.programs, second.programs),
     )
+
+
+def _labels(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, str]:
+    """Of programs that are one optimizer's in some steps and another's in others: both."""
+    found = dict(first)
+    for program, label in second.items():
+        known = found.get(program, program)
+        if known == program:
+            found[program] = label
+        elif label not in (program, *known.split(" or ")):
+            found[program] = f"{known} or {label}"
+    return found

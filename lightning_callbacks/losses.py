@@ -45,10 +45,18 @@ def total(values: Sequence[Number]) -> Number:
 
 
 class Losses:
-    """The rows that wait, and when they are due; ``submit`` takes what makes the table, on the writer's thread."""
+    """The rows that wait, and when they are due; ``submit`` takes what makes the table, on the writer's thread.
 
-    def __init__(self, submit: Callable[[Callable[[], StepTable]], object], clock: Callable[[], float]) -> None:
-        self._submit, self._clock = submit, clock
+    ``arrived`` is called there with each step's loss.
+    """
+
+    def __init__(
+        self,
+        submit: Callable[[Callable[[], StepTable]], object],
+        clock: Callable[[], float],
+        arrived: Callable[[int, float], None],
+    ) -> None:
+        self._submit, self._clock, self._arrived = submit, clock, arrived
         self._rows: list[_StepRow] = []
         self._flushed = clock()
 
@@ -79,6 +87,8 @@ class Losses:
                     values[i, column[name]] = number
             for (i, name), array in zip(places, host(), strict=True):
                 values[i, column[name]] = array.reshape(-1)[0]
+                if name == "loss":
+                    self._arrived(heads[i][0], float(values[i, column[name]]))
             return StepTable(("step", "wall_time", *names), values)
 
         self._submit(table)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dgm_tb.moments import ARGMAX_SAMPLE, COUNT, M2, MAX, MEAN, MIN, NONFINITE, STATISTICS, ZEROS
 from lightning_callbacks import kernels
+
+#: The precisions that are read as they are; others as float32.
+READ: Final = (torch.float32, torch.float64)
 
 
 def reduce(tensor: Tensor, axis: int, sampled: bool) -> Tensor:
@@ -17,16 +22,17 @@ def reduce(tensor: Tensor, axis: int, sampled: bool) -> Tensor:
     ``sampled``: dimension 0 is the batch, and ``argmax_sample`` says where in it the largest finite |value| is
     (the first of equals). ``tensor`` is a detached strided real floating tensor; half precisions are read as float32.
     """
-    if tensor.dtype not in (torch.float32, torch.float64):
+    if tensor.dtype not in READ:
         tensor = tensor.float()
-    cube, per_sample = _cube(tensor, axis, sampled)
-    if cube.numel() == 0:
-        return _nothing(cube.shape[1], cube.device)
-    if cube.device.type != "cpu":
-        return _reduce_torch(cube, per_sample)
-    out = torch.empty((cube.shape[1], len(STATISTICS)))
-    kernels.reduce(cube.numpy(), per_sample, out.numpy())
-    return out.T
+    tensor, shape, per_sample = _in_order(tensor, axis, sampled)
+    if 0 in shape:
+        return _nothing(shape[1], tensor.device)
+    if not tensor.is_cpu:  # unlike `device`, it makes no object
+        return _reduce_torch(tensor.view(shape), per_sample)
+    # Arrays from here on: numpy's views and small allocations cost a quarter of torch's.
+    out = np.empty((len(STATISTICS), shape[1]), np.float32)
+    kernels.reduce(tensor.numpy().reshape(shape), per_sample, out)
+    return torch.from_numpy(out)
 
 
 def reduce_keeping(cube: Tensor, kept: Tensor) -> Tensor:
@@ -34,34 +40,40 @@ def reduce_keeping(cube: Tensor, kept: Tensor) -> Tensor:
     if not _one_run_a_unit(cube):
         kept.copy_(cube)
         return reduce(cube, 1, sampled=False)
-    out = torch.empty((cube.shape[1], len(STATISTICS)))
-    kernels.keep(cube[0].numpy(), kept[0].numpy(), out.numpy())
-    return out.T
+    out = np.empty((len(STATISTICS), cube.shape[1]), np.float32)
+    kernels.keep(cube.numpy()[0], kept.numpy()[0], out)
+    return torch.from_numpy(out)
 
 
 def reduce_change(cube: Tensor, before: Tensor) -> Tensor:
     """`reduce` of ``cube - before``, without making the difference where it can be."""
     if not _one_run_a_unit(cube):
         return reduce(torch.sub(cube, before), 1, sampled=False)
-    out = torch.empty((cube.shape[1], len(STATISTICS)))
-    kernels.change_of(cube[0].numpy(), before[0].numpy(), out.numpy())
-    return out.T
+    out = np.empty((len(STATISTICS), cube.shape[1]), np.float32)
+    kernels.change_of(cube.numpy()[0], before.numpy()[0], out)
+    return torch.from_numpy(out)
 
 
 def _one_run_a_unit(cube: Tensor) -> bool:
+    outer, units, inner = cube.shape
     return (
-        cube.shape[0] == 1
-        and cube.numel() > 0
-        and cube.device.type == "cpu"
+        outer == 1
+        and units > 0
+        and not kernels.in_columns(1, inner)
+        and cube.is_cpu
         and cube.is_contiguous()
-        and cube.dtype in (torch.float32, torch.float64)
+        and cube.dtype in READ
     )
 
 
-def _cube(tensor: Tensor, axis: int, sampled: bool) -> tuple[Tensor, int]:
-    """``tensor`` as contiguous ``(outer, units, inner)`` and how many ``outer`` are one sample (0: no samples)."""
-    axis %= max(tensor.ndim, 1)
-    sampled = sampled and tensor.ndim > 1 and axis != 0
+def _in_order(tensor: Tensor, axis: int, sampled: bool) -> tuple[Tensor, tuple[int, int, int], int]:
+    """``tensor`` made contiguous, its shape as ``(outer, units, inner)`` and how many ``outer`` are one sample.
+
+    0 of them: there are no samples.
+    """
+    shape = tuple(tensor.shape)  # slicing a torch.Size takes microseconds
+    axis %= max(len(shape), 1)
+    sampled = sampled and len(shape) > 1 and axis != 0
     if not tensor.is_contiguous():
         # channels_last and transposed tensors are contiguous in another order of dimensions: no copy is needed.
         strides = tensor.stride()
@@ -69,14 +81,14 @@ def _cube(tensor: Tensor, axis: int, sampled: bool) -> tuple[Tensor, int]:
         if not sampled or order[0] == 0:
             tensor, axis = tensor.permute(order), order.index(axis)
         tensor = tensor.contiguous()
-    shape = tuple(tensor.shape)  # slicing a torch.Size takes microseconds
+        shape = tuple(tensor.shape)
     units = shape[axis] if shape else 1
     outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
-    return tensor.view(outer, units, inner), max(outer // shape[0], 1) if sampled and shape[0] else 0
+    return tensor, (outer, units, inner), max(outer // shape[0], 1) if sampled and shape[0] else 0
 
 
 def _nothing(units: int, device: torch.device) -> Tensor:
-    out = torch.zeros((len(STATISTICS), units), device=device)
+    out = torch.zeros((len(STATISTICS), units), device=device, dtype=torch.float32)
     out[[MEAN, M2, MIN, MAX]] = math.nan
     out[ARGMAX_SAMPLE] = -1
     return out
@@ -111,8 +123,9 @@ def _reduce_torch(cube: Tensor, per_sample: int) -> Tensor:
 
 def warm_up(dtypes: set[torch.dtype]) -> None:
     """Compiles (or loads from numba's cache) the kernels for ``dtypes``, so that no training step waits for it."""
-    for dtype in dtypes & {torch.float32, torch.float64}:
-        some = torch.zeros((1, 2, kernels.LANES), dtype=dtype)
-        reduce(some, 1, sampled=True)
+    for dtype in dtypes.intersection(READ):
+        some = torch.zeros((1, 2, 8), dtype=dtype)
+        reduce(some[0], 0, sampled=False)
+        reduce(some[0], 1, sampled=True)
         reduce_keeping(some, kept := torch.empty_like(some))
         reduce_change(some, kept)

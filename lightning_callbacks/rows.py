@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dgm_tb import moments
+from dgm_tb.compiled import compiled
 from dgm_tb.records import CONTEXT, Layout, Row, RowKey, Snapshot
 
 Float32 = NDArray[np.float32]
@@ -23,38 +24,47 @@ def to_host(tensors: Sequence[Tensor]) -> Callable[[], list[Float32]]:
 
     A device's tensors become one flat buffer and travel in one copy; nothing waits here.
     """
-    here: dict[int, Tensor] = {i: t for i, t in enumerate(tensors) if t.device.type == "cpu"}
+    here: dict[int, Tensor] = {i: tensor for i, tensor in enumerate(tensors) if _on_host(tensor)}
     there: dict[torch.device, list[int]] = {}
     for index, tensor in enumerate(tensors):
         if index not in here:
             there.setdefault(tensor.device, []).append(index)
     with torch.no_grad():
-        flat = {
-            device: torch.cat([tensors[i].reshape(-1).float() for i in indices]) for device, indices in there.items()
-        }
+        flat = [torch.cat([tensors[i].reshape(-1).float() for i in indices]) for indices in there.values()]
     shapes = [tuple(tensor.shape) for tensor in tensors]
-    ready = [_mark(device) for device in flat]
+    sent = [_sent(buffer) for buffer in flat]
 
     def wait() -> list[Float32]:
-        for event in ready:
+        arrays = {i: (t if t.dtype is torch.float32 else t.float()).numpy() for i, t in here.items()}
+        for indices, (buffer, event) in zip(there.values(), sent, strict=True):
             if event is not None:
                 event.synchronize()
-        arrays = {index: tensor.float().numpy() for index, tensor in here.items()}
-        for device, indices in there.items():
             sizes = np.cumsum([math.prod(shapes[i]) for i in indices])[:-1]
-            parts = np.split(flat[device].cpu().numpy(), sizes)
+            parts = np.split(buffer.cpu().numpy(), sizes)
             arrays.update({i: part.reshape(shapes[i]) for i, part in zip(indices, parts, strict=True)})
         return [arrays[index] for index in range(len(shapes))]
 
     return wait
 
 
-def _mark(device: torch.device) -> torch.cuda.Event | None:
-    if device.type != "cuda":
-        return None
+def _on_host(tensor: Tensor) -> bool:
+    return tensor.is_cpu
+
+
+def _sent(buffer: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+    """A buffer on its way to the host, and what to wait for before it is read.
+
+    From CUDA it is copied on the stream that the training computes on, behind what makes it: the writer's thread then
+    depends on no stream of its own, and the device's memory is free again as soon as the copy has run. Other devices
+    know no such copy; the writer's thread fetches it.
+    """
+    if buffer.device.type != "cuda":
+        return buffer, None
+    pinned = torch.empty(buffer.shape, dtype=buffer.dtype, pin_memory=True)
+    pinned.copy_(buffer, non_blocking=True)
     event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    event.record(torch.cuda.current_stream(device))
-    return event
+    event.record(torch.cuda.current_stream(buffer.device))
+    return pinned, event
 
 
 def extended(layout: Layout, rows: Rows) -> Layout:
@@ -86,21 +96,33 @@ def snapshot(
     parts: dict[RowKey, list[Float32]] = {}
     for key, array in zip(keys, arrays, strict=True):
         parts.setdefault(key, []).append(array)
-    values = np.empty(int(layout.starts[-1]), np.float32)
-    for index, row in enumerate(layout.rows):
-        found = parts.get(row.key)
-        layout.row_of(values, index)[:] = reduce(moments.merge, found) if found else moments.absent(row.units)
+    # As few steps of Python as can be: while it runs here, on the writer's thread, the training waits at its next hook.
+    found = ((parts.get(row.key), row.units) for row in layout.rows)
+    values = np.concatenate([_merged(several, units).reshape(-1) for several, units in found], dtype=np.float32)
     numbers = np.array([context.get(name, math.nan) for name in CONTEXT], np.float64)
     return Snapshot(step, numbers, values, moments.aggregate_rows(values, layout.starts, before))
 
 
+def _merged(parts: list[Float32] | None, units: int) -> Float32:
+    if parts is None:
+        return moments.absent(units)
+    return parts[0] if len(parts) == 1 else reduce(moments.merge, parts)
+
+
 def latest(layout: Layout, values: Float32, before: Float32 | None) -> Float32:
     """The last recorded value of every row: ``values``, with the rows that are absent in them from ``before``."""
-    kept: Float32 = values.copy()
-    for index in range(len(layout.rows)):
-        start, stop = layout.starts[index], layout.starts[index + 1]
-        if before is not None and stop <= len(before) and not layout.row_of(values, index)[moments.COUNT].any():
-            kept[start:stop] = before[start:stop]
+    if before is None:
+        return values
+    starts = layout.starts
+    # A row begins with how much was seen of its first unit: only where that is nothing can all of it be absent.
+    missing = [
+        index
+        for index in map(int, np.flatnonzero(values[np.minimum(starts[:-1], len(values) - 1)] == 0))
+        if starts[index + 1] <= len(before) and not layout.row_of(values, index)[moments.COUNT].any()
+    ]
+    kept = values.copy() if missing else values
+    for index in missing:
+        kept[starts[index] : starts[index + 1]] = before[starts[index] : starts[index + 1]]
     return kept
 
 
@@ -109,8 +131,17 @@ def gradient_norm(keys: Iterable[RowKey], arrays: Iterable[Float32], others: Ite
     square = sum(float(norm) ** 2 for norm in others)
     for key, array in zip(keys, arrays, strict=True):
         if key.quantity == "weight_gradient":
-            row = array.astype(np.float64)
-            if row[moments.NONFINITE].any():
-                return math.nan
-            square += float((row[moments.M2] + row[moments.COUNT] * row[moments.MEAN] ** 2).sum())
+            square += _square_of(array)
     return math.sqrt(square) if square >= 0 else math.nan
+
+
+@compiled
+def _square_of(row: Float32) -> float:
+    """The sum of the squares of all values that a row is of; NaN where not all are finite."""
+    square = 0.0
+    for unit in range(row.shape[1]):
+        mean = np.float64(row[moments.MEAN, unit])
+        if row[moments.NONFINITE, unit] != 0:
+            return np.nan
+        square += row[moments.M2, unit] + row[moments.COUNT, unit] * mean * mean
+    return square

@@ -7,12 +7,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Every ``every_n_steps`` steps, dense at the start (0, 1, 2, 4, 8 …), and the last one where it is known."""
+    """Each of ``intervals`` (ascending, in steps) at its multiples, dense at the start, and the last step if known.
 
-    every_n_steps: int
+    The start is geometric: 0, 1, 2, 4, 8 … up to the interval.
+    """
+
+    intervals: tuple[int, ...]
     last_step: int | None = None
 
-    def captures(self, step: int) -> bool:
-        # Most failures begin early, hence the powers of two; once they would be wider apart than n they add nothing.
-        start = step < self.every_n_steps and step & (step - 1) == 0
-        return step % self.every_n_steps == 0 or start or step == self.last_step
+    def due(self, step: int, stretch: int = 1) -> tuple[int, ...]:
+        """The intervals that are due at ``step``; past the start each is ``stretch`` times as long."""
+        if step == self.last_step:
+            return self.intervals
+        return tuple(n for n in self.intervals if _due(n, step, stretch))
+
+
+def _due(interval: int, step: int, stretch: int) -> bool:
+    # Most failures begin early, hence the powers of two; once they would be wider apart than n they add nothing.
+    start = step < interval and step & (step - 1) == 0
+    return step % (interval * stretch) == 0 or start

@@ -1,19 +1,14 @@
-"""The data flow of one step, watched under a dispatch mode: which module's output reaches which module's input."""
+"""The data flow of a recorded step: which module's output reaches which module's input."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-import torch
-from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.hooks import RemovableHandle
-
-from lightning_callbacks import units
+from dgm_tb.replay.tape import Op, reads
+from lightning_callbacks.course import Began, Came, Course, Ended, Minimised
+from lightning_callbacks.values import Part
 
 #: Functional ops that are nodes where they join values of different origin: aten name -> node name.
 JOINS: Final = {
@@ -35,7 +30,8 @@ JOINS: Final = {
     "where": "where",
 }
 #: Functional ops that are nodes wherever they stand.
-ALWAYS: Final = {"exp": "exp"}
+#: Attention is one op, or several where there is no fused kernel (on the CPU with dropout): this softmax is only there.
+ALWAYS: Final = {"exp": "exp", "_safe_softmax": "attention"}
 #: Random ops read no values; a dropout is no sampling.
 RANDOM: Final = {
     "randn": "randn",
@@ -46,7 +42,6 @@ RANDOM: Final = {
     "rand_like": "rand",
     "uniform_": "rand",
     "bernoulli": "bernoulli",
-    "bernoulli_": "bernoulli",
     "multinomial": "multinomial",
     "exponential_": "exponential",
     "poisson": "poisson",
@@ -55,7 +50,10 @@ RANDOM: Final = {
     "randint_like": "randint",
 }
 _READS_VALUES: Final = frozenset({"bernoulli", "multinomial", "poisson", "_standard_gamma", "normal"})
-_OVERWRITES: Final = frozenset({"copy_", "fill_", "zero_"}) | {name for name in RANDOM if name.endswith("_")}
+#: How PyTorch itself writes a dropout on the CPU.
+_MASK: Final = "bernoulli_"
+_DRAWS: Final = frozenset({*RANDOM, _MASK})
+_OVERWRITES: Final = frozenset({"copy_", "fill_", "zero_"}) | {name for name in _DRAWS if name.endswith("_")}
 _ONLY_SHAPE: Final = ("_like", "new_")
 
 Origins = frozenset[int]
@@ -64,177 +62,137 @@ NOWHERE: Final[Origins] = frozenset()
 
 @dataclass(slots=True)
 class Event:
-    """Something that happened in the traced step: a batch tensor came, a module or an op ran, a loss was taken."""
+    """Something that happened in the step: a batch tensor came, a module or an op ran, a loss was taken."""
 
     kind: str
     path: str  # the module's, or the enclosing module's of an op
     name: str  # of an op, input or loss
     origins: Origins
     occurrence: int = 0  # of this module in the batch
-    site: tuple[str, int] = ("", 0)  # where in the user's code an op was called
+    site: str = ""  # where in the user's code an op was called
     shape: tuple[int, ...] = ()
     program: int = 0  # of a loss
 
 
-class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Watches one batch; a context manager. It keeps no tensor alive: origins hang on weak references to storages."""
+def events(course: Course) -> list[Event]:
+    """The step's events in order, each with those that its operands come from: memory tells, so views are right."""
+    flow = _Flow(course.parts, course.calls)
+    for entry in course.entries:
+        _FOLLOW[type(entry)](flow, entry)
+    return flow.events
 
-    def __init__(
-        self,
-        root: nn.Module,
-        paths: Mapping[nn.Module, str],
-        nodes: Mapping[str, nn.Module],
-        failed: Callable[[Exception], None],
-    ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.events: list[Event] = []
-        self._root, self._paths, self._nodes, self._failed = root, paths, nodes, failed
-        self._origins: dict[StorageWeakRef, Origins] = {}
-        self._stack: list[tuple[nn.Module, int | None]] = []  # modules being called, and the event of a node among them
-        self._counts: dict[str, int] = {}
-        self._handles: list[RemovableHandle] = []
 
-    def __enter__(self) -> Trace:
-        for module in self._root.modules():
-            self._handles.append(module.register_forward_pre_hook(self._begin, with_kwargs=True))
-            self._handles.append(module.register_forward_hook(self._end))
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
+@dataclass(slots=True)
+class _Flow:
+    """How far a step was followed. ``at``: where the content of each memory comes from."""
 
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)  # type: ignore[no-untyped-call]
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
-        self._origins.clear()
+    parts: Sequence[Part]
+    calls: Sequence[str]
+    events: list[Event] = field(default_factory=list)
+    at: dict[int, Origins] = field(default_factory=dict)
+    stack: list[tuple[int, int | None]] = field(default_factory=list)  # calls that run, and the event of a node
+    counts: dict[str, int] = field(default_factory=dict)
 
-    def batch(self, batch: Any) -> None:
-        """Names the tensors of the step's batch as the inputs of the graph."""
-        for name, tensor in units.tensors(batch):
-            self._place(tensor, self._add(Event("input", "", f"input{name}", NOWHERE, shape=tuple(tensor.shape))))
-
-    def loss(self, loss: Tensor, program: int) -> None:
-        """Notes what the program's backward is called on."""
-        self._add(Event("loss", "", "loss", self._read([loss]), program=program))
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        if self._handles and torch._C._current_graph_task_id() == -1:
-            try:
-                self._ran(func, (args, kwargs or {}), out)
-            except Exception as error:
-                self._failed(error)
-        return out
-
-    def _add(self, event: Event) -> Origins:
+    def add(self, event: Event) -> Origins:
         self.events.append(event)
         return frozenset({len(self.events) - 1})
 
-    def _read(self, tensors: Iterable[Tensor]) -> Origins:
-        return NOWHERE.union(*(self._origins.get(_storage(t), NOWHERE) for t in tensors))
+    def read(self, parts: Iterable[Part]) -> Origins:
+        return NOWHERE.union(*(self.at.get(part.memory, NOWHERE) for part in parts))
 
-    def _place(self, tensor: Tensor, origins: Origins) -> None:
-        # A tensor that is only a part of its storage adds to what is already there.
-        storage = tensor.untyped_storage()
-        part = tensor.numel() * tensor.element_size() < storage.nbytes()
-        key = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
-        self._origins[key] = origins | self._origins.get(key, NOWHERE) if part else origins
+    def place(self, part: Part, origins: Origins) -> None:
+        # A tensor that is only a part of its memory adds to what is already there.
+        self.at[part.memory] = origins if part.whole else origins | self.at.get(part.memory, NOWHERE)
 
-    def _ran(self, func: Any, arguments: Any, out: Any) -> None:
-        name = func.overloadpacket.__name__
-        inputs = [tensor for _, tensor in units.tensors(arguments)]
-        written = _written(func, arguments)
-        overwritten = {id(t) for t in written} if name in _OVERWRITES or func._overloadname.endswith("out") else set()
-        silent = any(mark in name for mark in _ONLY_SHAPE) or (name in RANDOM and name not in _READS_VALUES)
-        read = [] if silent else [t for t in inputs if id(t) not in overwritten]
-        origins = self._read(read)
-        inside = self._inside()
-        origins = frozenset({inside}) if inside is not None else self._op(name, read, origins, out)
-        before = {_storage(t) for t in inputs}
-        for _, tensor in units.tensors(out):
-            if _storage(tensor) not in before:  # a view keeps the origins of its storage
-                self._place(tensor, origins)
-        for tensor in written:
-            self._place(tensor, origins)
-
-    def _inside(self) -> int | None:
-        return next((event for _, event in self._stack if event is not None), None)
-
-    def _op(self, name: str, read: list[Tensor], origins: Origins, out: Any) -> Origins:
-        """The origins of an op's results: itself, if it is worth a node."""
-        plain = name.rstrip("_")
-        if name in RANDOM:
-            label = RANDOM[name]
-        elif plain in ALWAYS and origins:
-            label = ALWAYS[plain]
-        elif "scaled_dot_product" in name and origins:
-            label = "attention"
-        elif plain in JOINS and len({self._read([t]) for t in read} - {NOWHERE}) > 1:
-            label = JOINS[plain]
-        else:
-            return origins
-        shape = next((tuple(tensor.shape) for _, tensor in units.tensors(out)), ())
-        path = self._paths.get(self._stack[-1][0], "") if self._stack else ""
-        return self._add(Event("op", path, label, origins, site=_site(), shape=shape))
-
-    def _begin(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        try:
-            if torch._C._current_graph_task_id() != -1:
-                return
-            path, event = self._paths.get(module, ""), None
-            if path in self._nodes and units.leaf(module) and self._inside() is None:
-                count = self._counts.get(path, 0)
-                self._counts[path] = count + 1
-                origins = self._read(tensor for _, tensor in units.tensors((args, kwargs)))
-                event = len(self.events)
-                self._add(Event("module", path, "", origins, occurrence=count))
-            self._stack.append((module, event))
-        except Exception as error:
-            self._failed(error)
-
-    def _end(self, module: nn.Module, args: Any, output: Any) -> None:
-        try:
-            if torch._C._current_graph_task_id() != -1:
-                return
-            while self._stack:  # a call that ended by an exception the user caught is still on the stack
-                ended, event = self._stack.pop()
-                if ended is module:
-                    break
-            else:
-                return
-            if event is not None:
-                for _, tensor in units.tensors(output):
-                    self._place(tensor, frozenset({event}))
-                    self.events[event].shape = self.events[event].shape or tuple(tensor.shape)
-        except Exception as error:
-            self._failed(error)
+    @property
+    def inside(self) -> int | None:
+        """The event of the node that runs."""
+        return next((event for _, event in self.stack if event is not None), None)
 
 
-def _storage(tensor: Tensor) -> StorageWeakRef:
-    return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+def _came(flow: _Flow, entry: Came) -> None:
+    flow.place(entry.part, flow.add(Event("input", "", f"input{entry.path}", NOWHERE, shape=entry.part.shape)))
 
 
-def _written(func: Any, arguments: Any) -> list[Tensor]:
-    """The tensors that an op changes in place."""
-    schema = func._schema
-    if not schema.is_mutable:
-        return []
-    args, kwargs = arguments
-    values = {argument.name: value for argument, value in zip(schema.arguments, args, strict=False)} | kwargs
-    return [
-        tensor
-        for argument in schema.arguments
-        if argument.alias_info is not None and argument.alias_info.is_write
-        for _, tensor in units.tensors(values.get(argument.name))
-    ]
+def _minimised(flow: _Flow, entry: Minimised) -> None:
+    flow.add(Event("loss", "", "loss", flow.read([entry.part]), program=entry.program))
 
 
-def _site() -> tuple[str, int]:
-    """The line of the user's code that runs: the innermost one outside torch and this file."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None:
-        name = frame.f_code.co_filename
-        if name != __file__ and "/torch/" not in name:
-            break
-        frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
+def _began(flow: _Flow, entry: Began) -> None:
+    event = None
+    if entry.leaf and flow.inside is None:
+        path = flow.calls[entry.call]
+        count = flow.counts.get(path, 0)
+        flow.counts[path] = count + 1
+        event = len(flow.events)
+        flow.add(Event("module", path, "", flow.read(entry.inputs), occurrence=count))
+    flow.stack.append((entry.call, event))
+
+
+def _ended(flow: _Flow, entry: Ended) -> None:
+    call, event = flow.stack.pop()
+    while call != entry.call:  # a call that ended by an exception the user caught is still on the stack
+        call, event = flow.stack.pop()
+    if event is not None:
+        for part in entry.outputs:
+            flow.place(part, frozenset({event}))
+        flow.events[event].shape = next((part.shape for part in entry.outputs if part.shape), ())
+
+
+def _ran(flow: _Flow, op: Op) -> None:
+    _, name, overload = op.name.split(".")
+    overwritten = set(op.writes) if name in _OVERWRITES or overload.endswith("out") else set()
+    silent = any(mark in name for mark in _ONLY_SHAPE) or (name in _DRAWS and name not in _READS_VALUES)
+    given = [(value, flow.parts[value]) for value in reads(op)]
+    read = [] if silent else [part for value, part in given if value not in overwritten]
+    inside = flow.inside
+    origins = frozenset({inside}) if inside is not None else _results(flow, op, name, read)
+    before = {part.memory for _, part in given}
+    made = [flow.parts[value] for value in op.outputs if value is not None]
+    for part in made:
+        if part.memory not in before:  # a view keeps the origins of its memory
+            flow.place(part, origins)
+    for value in op.writes:
+        flow.place(flow.parts[value], origins)
+
+
+def _results(flow: _Flow, op: Op, name: str, read: Sequence[Part]) -> Origins:
+    """The origins of an op's results: itself, if it is worth a node."""
+    origins = flow.read(read)
+    plain = name.rstrip("_")
+    if name in RANDOM:
+        label = RANDOM[name]
+    elif plain in ALWAYS and origins:
+        label = ALWAYS[plain]
+    elif "scaled_dot_product" in name and origins:
+        label = "attention"
+    elif plain in JOINS and len({flow.read([part]) for part in read} - {NOWHERE}) > 1:
+        label = JOINS[plain]
+    else:
+        return origins
+    if label in ("attention", "matmul") and (folded := _folded(flow, label, op.site, origins)) is not None:
+        return folded
+    shape = next((flow.parts[value].shape for value in op.outputs if value is not None), ())
+    path = flow.calls[op.call] if op.call >= 0 else ""
+    return flow.add(Event("op", path, label, origins, site=op.site, shape=shape))
+
+
+def _folded(flow: _Flow, label: str, site: str, origins: Origins) -> Origins | None:
+    """The ops of one line up to an attention's softmax, and the product with its result, as one attention."""
+    parts, feeds, ahead = set[int](), set[int](), list(origins)
+    while ahead:
+        index = ahead.pop()
+        here = flow.events[index].site == site
+        (parts if here else feeds).add(index)
+        ahead += flow.events[index].origins if here else ()
+    begun = label == "attention" or any(flow.events[index].name == "attention" for index in parts)
+    if not parts or not begun:
+        return None
+    event = flow.events[min(parts)]
+    event.name, event.origins = "attention", frozenset(feeds)
+    return frozenset({min(parts)})
+
+
+_FOLLOW: Final[Mapping[type, Callable[[_Flow, Any], None]]] = {
+    Op: _ran, Came: _came, Began: _began, Ended: _ended, Minimised: _minimised
+}  # fmt: skip

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from lightning_callbacks import moments
+from lightning_callbacks import moments, sharded
 
 #: Module type -> the axis of its (first) output that counts units; the most derived type in the table decides.
 #: Convolution and pooling count from the end, since they also take inputs without a batch.
@@ -99,7 +100,14 @@ def tensors(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 def has_units(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() and tensor.ndim > 0 and tensor.layout is torch.strided
+    """Whether it holds numbers of units that can be read; not so sparse, complex, nested and meta tensors."""
+    dense = tensor.layout is torch.strided and not tensor.is_nested and not tensor.is_meta
+    return dense and tensor.is_floating_point() and tensor.ndim > 0 and sharded.readable(tensor)
+
+
+def shape(tensor: Tensor) -> tuple[int, ...]:
+    """Its shape; empty for a nested tensor, whose samples have several."""
+    return () if tensor.is_nested else tuple(tensor.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,7 @@ class WeightRule:
     groups: int = 1  # ConvTranspose: dimension 0 holds the inputs of so many groups
 
     def cube(self, weight: Tensor) -> Tensor:
+        weight = sharded.local(weight)
         if weight.layout is not torch.strided:
             weight = weight.to_dense()  # gradient of Embedding(sparse=True)
         if weight.ndim == 0:
@@ -121,15 +130,15 @@ class WeightRule:
             apart = weight.reshape(self.groups, inputs // self.groups, outputs, -1)
             return apart.transpose(0, 1).reshape(inputs // self.groups, self.groups * outputs, math.prod(kernel))
         if axis == 0:
-            return weight.reshape(self.gates, weight.shape[0] // self.gates, -1)
-        return weight.reshape(math.prod(weight.shape[:axis]), weight.shape[axis], -1)
+            return weight.reshape(self.gates, weight.shape[0] // self.gates, math.prod(weight.shape[1:]))
+        return weight.reshape(math.prod(weight.shape[:axis]), weight.shape[axis], math.prod(weight.shape[axis + 1 :]))
 
     def reduce(self, weight: Tensor) -> Tensor:
         """The moments ``(statistics, units)`` of a detached weight, its gradient or its change."""
         return moments.reduce(self.cube(weight), 1, sampled=False)
 
     def units(self, weight: Tensor) -> int:
-        return int(self.cube(weight.detach()).shape[1]) if weight.layout is torch.strided else weight.shape[0]
+        return int(self.cube(torch.empty(weight.shape, device="meta")).shape[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,22 +166,23 @@ def _rule(module: nn.Module, name: str, parameter: Tensor) -> WeightRule:
         return WeightRule(gates=4 if isinstance(module, nn.LSTMCell) else 3)
     if isinstance(module, nn.MultiheadAttention) and name == "in_proj_weight":
         return WeightRule(gates=3)
-    if parameter.ndim >= 3 and parameter.shape[0] == 1:
+    if parameter.ndim >= 3 and parameter.shape[0] == 1 and output_axis(module) is None:
         return WeightRule(axis=-1)  # a position embedding or token of the user's own: [1, positions, features]
     return WeightRule()
 
 
-def weights(modules: Mapping[str, nn.Module]) -> tuple[Weight, ...]:
+def weights(modules: Mapping[str, nn.Module], besides: Collection[int] = ()) -> tuple[Weight, ...]:
     """The weight-like parameters of ``modules`` (path -> module), each once, under the first module that owns it.
 
     A module's matrices and kernels; where it has none (norms), its parameters called weight; else all. Those with
     another number of units than the module's largest group, and those of a module with children, are recorded under
-    ``<module>.<parameter>``.
+    ``<module>.<parameter>``. ``besides``: ids of parameters that are left out.
     """
     found: list[Weight] = []
-    seen: set[int] = set()
+    seen: set[int] = set(besides)
     for path, module in modules.items():
-        owned = [(name, p) for name, p in _parameters(module) if id(p) not in seen and p.is_floating_point()]
+        new = ((name, p) for name, p in _parameters(module) if id(p) not in seen and not is_lazy(p))
+        owned = [(name, p) for name, p in new if p.is_floating_point()]
         seen.update(id(p) for _, p in owned)
         chosen = (
             [(n, p) for n, p in owned if p.ndim > 1 and not n.startswith("bias")]

@@ -20,6 +20,21 @@ def pl() -> Any:
     return import_module("pytorch_lightning")
 
 
+@pytest.fixture
+def unbroken(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fails a test in which a guard swallowed something: an error of ours would pass unseen. Not with `degrading`."""
+    yield
+    signs = ("the recording stopped", "may be missing")
+    said = [record.getMessage() for record in caplog.get_records("call") if record.name == "lightning_callbacks"]
+    swallowed = [message for message in said if any(sign in message for sign in signs)]
+    assert "degrading" in request.fixturenames or not swallowed, swallowed
+
+
+@pytest.fixture
+def degrading() -> None:
+    """Asked for by a test that makes the recording fail."""
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> Iterator[None]:
     threads = torch.get_num_threads()

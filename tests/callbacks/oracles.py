@@ -38,3 +38,11 @@ def slow_moments(tensor: Tensor, axis: int, sampled: bool) -> NDArray[np.float64
             sample,
         )
     return out
+
+
+def slow_spike(window: list[float], loss: float) -> float:
+    """(loss − median) / (1.48 MAD) of the losses before it, by NumPy; the deviation counts as 1 % of the median."""
+    values = np.array(window, np.longdouble)
+    middle = np.median(values)
+    deviation = max(np.longdouble(1.48) * np.median(np.abs(values - middle)), np.longdouble(0.01) * abs(middle))
+    return float((loss - middle) / deviation) if deviation else 0.0

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import inspect
+import logging
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from dgm_tb.errors import UsageError
-from dgm_tb.moments import COUNT
+from dgm_tb.moments import COUNT, NONFINITE
 from dgm_tb.records import CONTEXT, RowKey
 from dgm_tb.store.run import Run
-from lightning_callbacks import DynamicsMonitor
+from lightning_callbacks import DynamicsMonitor, Group, Recorder, options, trainers
 from tests.callbacks import networks
 from tests.callbacks.networks import Gan, Mlp, fit, lightning_module, loader
+
+pytestmark = pytest.mark.usefixtures("unbroken")
 
 
 def _logger(framework: Any) -> Any:
@@ -224,6 +230,7 @@ def test_a_csv_logger_has_the_run_beside_its_file(pl: Any, tmp_path: Path) -> No
         assert len(run.steps)
 
 
+@pytest.mark.usefixtures("degrading")
 def test_an_unwritable_directory_is_said_once_and_the_training_goes_on(
     pl: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -366,3 +373,100 @@ def test_misuse_is_told_at_once_or_in_setup(pl: Any, tmp_path: Path) -> None:
         DynamicsMonitor(quantities=["gradients"])
     with pytest.raises(UsageError, match="include='decodr' matches no module path"):
         fit(pl, lightning_module(pl, Mlp()), loader(Mlp), tmp_path, DynamicsMonitor(include="decodr"))
+    monitor = DynamicsMonitor(groups={"lst": Group(every_n_steps=9)})
+    with pytest.raises(UsageError, match="groups='lst' matches no module path; did you mean"):
+        fit(pl, lightning_module(pl, Mlp()), loader(Mlp), tmp_path, monitor)
+
+
+def test_the_monitor_the_recorder_and_the_options_take_the_same_arguments() -> None:
+    def arguments(function: Callable[..., Any], *without: str) -> dict[str, Any]:
+        found = inspect.signature(function).parameters.values()
+        return {p.name: p.default for p in found if p.name not in ("self", *without)}
+
+    asked = arguments(DynamicsMonitor.__init__, "log_dir")
+    assert asked == arguments(Recorder.__init__, "module", "directory", "last_step", "clock")
+    assert asked == arguments(options.parse) | {"max_disk": "2GiB"}
+
+
+class _Diverging(Mlp):
+    """Its loss is not finite at step 5, the second of the second epoch."""
+
+    calls = 0
+
+    def loss(self, batch: Any) -> Tensor:
+        self.calls += 1
+        return super().loss(batch) * (math.inf if self.calls == 6 else 1.0)
+
+
+def test_when_the_loss_turns_bad_its_gradients_are_recorded(framework: Any, tmp_path: Path) -> None:
+    monitor = DynamicsMonitor(50, log_dir=tmp_path)
+    fit(framework, lightning_module(framework, _Diverging()), loader(Mlp), tmp_path, monitor, max_epochs=2)
+    with Run(tmp_path) as run:
+        assert run.steps.tolist() == [0, 1, 2, 4, 5, 6, 7]
+        activation, gradient = (
+            run.read(RowKey("network.last", "backward#0", quantity), slice(None))
+            for quantity in ("activation", "weight_gradient")
+        )
+        assert activation[COUNT, 4].tolist() == [0.0] * 3
+        assert gradient[NONFINITE, 4].sum() > 0
+        assert run.context[4, CONTEXT.index("batch_index")] == 1
+        assert run.losses.steps[run.losses.logged[run.losses.columns.index("dgm/non-finite")]].tolist() == [5]
+
+
+@pytest.mark.usefixtures("degrading")
+@pytest.mark.parametrize("broken", ["logged", "context", "stepped", "between", "last_step"])
+def test_what_lightning_keeps_elsewhere_is_missing_and_the_recording_goes_on(
+    pl: Any, broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def moved(*_: Any) -> Any:
+        raise AttributeError("no attribute '_results'")
+
+    monkeypatch.setattr(trainers, broken, moved)
+    fit(pl, lightning_module(pl, Mlp()), loader(Mlp), tmp_path, DynamicsMonitor(1, log_dir=tmp_path), max_epochs=2)
+    assert caplog.text.count("may be missing, the recording goes on: AttributeError") == 1
+    with Run(tmp_path) as run:
+        assert run.steps.tolist() == list(range(8))
+        assert run.losses.logged[run.losses.columns.index("loss")].all()
+        assert ("logged" in run.losses.columns) == (broken != "logged")
+        assert np.isfinite(run.context[:, CONTEXT.index("learning_rate")]).all() == (broken != "context")
+        assert run.end_reason == "finished"
+
+
+def test_a_gan_with_groups(framework: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="lightning_callbacks")
+    groups: dict[str | type[nn.Module], Group] = {
+        "generator": Group(every_n_steps=3),
+        nn.LeakyReLU: Group(every_n_steps=100),
+    }
+    monitor = DynamicsMonitor(5, groups=groups, log_dir=tmp_path)
+    fit(framework, lightning_module(framework, Gan()), loader(Gan), tmp_path, monitor, max_epochs=3)
+    with Run(tmp_path) as run:
+        assert run.steps.tolist() == [0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11]
+        seen = {
+            node: run.steps[run.read(RowKey(f"network.{node}", program, "activation"), slice(None))[COUNT, :, 0] > 0]
+            for node, program in (
+                ("generator.0", "backward#1"),
+                ("discriminator.0", "backward#0"),
+                ("discriminator.1", "backward#0"),
+            )
+        }
+        assert {node: steps.tolist() for node, steps in seen.items()} == {
+            "generator.0": [0, 1, 2, 3, 6, 9, 11],
+            "discriminator.0": [0, 1, 2, 4, 5, 10, 11],
+            "discriminator.1": [0, 1, 2, 4, 8, 11],
+        }
+        assert {key.program for key in run.keys if key.quantity == "update" and "generator" in key.node} == {
+            "backward#1"
+        }
+
+
+def test_training_is_bit_equal_where_a_bad_loss_is_captured_late(framework: Any, tmp_path: Path) -> None:
+    states = []
+    for callbacks in ((), (DynamicsMonitor(50, log_dir=tmp_path),)):
+        torch.manual_seed(0)
+        module = lightning_module(framework, _Diverging())
+        fit(framework, module, loader(Mlp), tmp_path, *callbacks, max_epochs=2)
+        states.append(module.state_dict())
+    for name, value in states[0].items():
+        np.testing.assert_array_equal(value.numpy(), states[1][name].numpy(), err_msg=name)  # NaN equals NaN
+    assert any(bool(value.isnan().any()) for value in states[0].values())

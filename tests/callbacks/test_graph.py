@@ -74,3 +74,13 @@ def test_merging_keeps_what_is_known() -> None:
     assert merged.groups == {"g": "G"}
     assert merged.programs == {"backward#0": "x", "backward#1": "y"}
     assert graph.merge(None, one) is one
+
+
+def test_a_program_that_is_another_optimizers_in_other_steps_has_both_labels() -> None:
+    def traced(label: str) -> Graph:
+        return Graph(0, (), (), {}, {"backward#0": label})
+
+    merged = graph.merge(traced("backward#0"), traced("D (Adam)"))  # no optimizer had stepped in the first
+    for label in ("G (Adam)", "D (Adam)", "backward#0", "G (Adam)"):
+        merged = graph.merge(merged, traced(label))
+    assert merged.programs == {"backward#0": "D (Adam) or G (Adam)"}

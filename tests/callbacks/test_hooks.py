@@ -25,7 +25,8 @@ def _raise(error: Exception) -> None:
 def _hooks(net: nn.Module, **changed: Any) -> Hooks:
     modules = {path: m for path, m in net.named_modules() if path and not list(m.children())}
     axes = {path: units.output_axis(module) for path, module in modules.items()}
-    settings: dict[str, Any] = {"quantities": frozenset(QUANTITIES), "axes": axes, "failed": _raise}
+    due = dict.fromkeys(modules, frozenset(QUANTITIES))
+    settings: dict[str, Any] = {"due": due, "axes": axes, "failed": _raise}
     return Hooks(modules, **(settings | changed))
 
 
@@ -188,7 +189,7 @@ def test_a_gradient_that_does_not_arrive_has_no_row() -> None:
 def test_only_what_was_asked_for() -> None:
     net = nn.Sequential(nn.Linear(3, 4))
     for quantity in ("activation", "gradient"):
-        with _hooks(net, quantities=frozenset({quantity})) as hooks:
+        with _hooks(net, due={"0": frozenset({quantity})}) as hooks:
             net(torch.randn(5, 3)).sum().backward()
         assert {k.quantity for k in _rows(hooks)} == {quantity}
 

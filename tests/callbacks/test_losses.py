@@ -26,7 +26,7 @@ def _losses() -> tuple[Losses, list[StepTable], Clock]:
     def submit(table: Callable[[], StepTable]) -> None:
         tables.append(table())
 
-    return Losses(submit, clock), tables, clock
+    return Losses(submit, clock, lambda step, loss: None), tables, clock
 
 
 def test_one_table_a_flush_with_what_each_step_logged() -> None:
@@ -69,3 +69,13 @@ def test_mean_and_total() -> None:
     assert float(losses.mean(values)) == 3.0
     assert float(losses.total(values)) == 9.0
     assert float(losses.total([4.0])) == pytest.approx(4.0)
+
+
+def test_a_loss_arrives_with_the_table() -> None:
+    arrived: list[tuple[int, float]] = []
+    waiting = Losses(lambda table: table(), Clock(), lambda step, loss: arrived.append((step, loss)))
+    waiting.add(3, {"loss": torch.tensor(2.0), "kl": torch.tensor(7.0)})
+    waiting.add(4, {"kl": torch.tensor(8.0)})
+    assert arrived == []
+    waiting.flush()
+    assert arrived == [(3, 2.0)]

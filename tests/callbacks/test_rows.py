@@ -70,3 +70,47 @@ def test_the_norm_of_a_broken_gradient_is_nan() -> None:
     row = reduce(torch.tensor([[1.0, torch.inf]]), 0, False).numpy()
     assert math.isnan(rows.gradient_norm([B], [row], []))
     assert math.isnan(rows.gradient_norm([], [], [math.nan]))
+
+
+def test_what_lies_on_another_device_travels_in_one_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    buffers: list[torch.Tensor] = []
+
+    def sent(buffer: torch.Tensor) -> tuple[torch.Tensor, None]:
+        buffers.append(buffer)
+        return buffer, None
+
+    monkeypatch.setattr(rows, "_on_host", lambda tensor: tensor.dtype is torch.float64)
+    monkeypatch.setattr(rows, "_sent", sent)
+    tensors = [torch.randn(8, 3), torch.tensor(2.0, dtype=torch.float64), torch.tensor(1.5), torch.randn(8, 2).half()]
+    arrays = rows.to_host(tensors)()
+    assert [buffer.shape for buffer in buffers] == [(8 * 3 + 1 + 8 * 2,)]
+    for array, tensor in zip(arrays, tensors, strict=True):
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, tensor.float().numpy())
+
+
+def test_the_latest_values_are_the_snapshots_own_where_nothing_is_missing() -> None:
+    layout = Layout((Row(A, 2), Row(B, 1)))
+    first, second = np.ones(24, np.float32), np.full(24, 2, np.float32)
+    assert rows.latest(layout, second, first) is second
+    layout.row_of(second, 1)[moments.COUNT] = 0
+    found = rows.latest(layout, second, first)
+    assert found[:16].tolist() == [2] * 16
+    assert found[16:].tolist() == [1] * 8
+    assert second[16] == 0
+
+
+def test_a_unit_that_saw_nothing_does_not_make_its_row_absent() -> None:
+    layout = Layout((Row(A, 2),))
+    before, values = np.ones(16, np.float32), np.full(16, 2, np.float32)
+    layout.row_of(values, 0)[moments.COUNT, 0] = 0
+    assert rows.latest(layout, values, before) is values
+
+
+def test_the_gradient_norm_is_that_of_all_values() -> None:
+    x, rest = torch.randn(6, 3), torch.randn(5)
+    row = reduce(x, 1, False).numpy()
+    norm = rows.gradient_norm([A, B, B], [row, row, row], [float(rest.norm())])
+    assert norm == pytest.approx(float(torch.cat([x.flatten(), x.flatten(), rest]).norm()), rel=1e-5)
+    x[0, 0] = torch.inf
+    assert math.isnan(rows.gradient_norm([B], [reduce(x, 1, False).numpy()], []))

@@ -56,7 +56,7 @@ def test_one_event_with_a_value_a_quantity() -> None:
     np.testing.assert_array_equal(table[0], _snapshot(4).aggregates[0, :, 0])  # of two programs the first
     assert np.isnan(table[1]).all()
     assert json.loads(activation.metadata.plugin_data.content) == {
-        "v": 1,
+        "v": 2,
         "bulk": "plugins/dgm",
         "nodes": ["a", "b"],
         "statistics": list(DERIVED),

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import gc
-import weakref
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +10,10 @@ from torch import Tensor, nn
 from dgm_tb.records import Graph, Node
 from dgm_tb.store.run import Run
 from lightning_callbacks import DynamicsMonitor, Recorder
-from lightning_callbacks.trace import Trace
+from lightning_callbacks.tape import TapeMode
+from lightning_callbacks.trace import events
 from tests.callbacks import networks
 from tests.callbacks.networks import fit, lightning_module, loader
-
-
-def _raise(error: Exception) -> None:
-    raise error
 
 
 def _graph(pl: Any, network: type[Any], directory: Path) -> Graph:
@@ -244,18 +239,21 @@ def test_a_concatenation_of_skips(tmp_path: Path) -> None:
     assert {("a", "cat"), ("b", "cat"), ("cat", "c")} <= _edges(_recorded(net, tmp_path, forward))
 
 
-def test_the_trace_keeps_no_tensor_alive() -> None:
+def test_the_events_of_a_traced_batch() -> None:
     net = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
     named = dict(net.named_modules())
-    trace = Trace(net, {m: p for p, m in named.items()}, {p: m for p, m in named.items() if p}, _raise)
-    with trace:
-        out = net(torch.randn(2, 4))
-        reference = weakref.ref(out)
-        del out
-        gc.collect()
-        assert reference() is None
-    assert [event.path for event in trace.events if event.kind == "module"] == ["0", "1"]
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
+    mode = TapeMode(net, named, {module: path for path, module in named.items()}, traced=True)
+    x = torch.randn(2, 4)
+    with mode:
+        mode.batch(x)
+        mode.loss(net(x).sum(), 0)
+    found = events(mode.course())
+    assert [(event.kind, event.path, sorted(event.origins)) for event in found] == [
+        ("input", "", []),
+        ("module", "0", [0]),
+        ("module", "1", [1]),
+        ("loss", "", [2]),
+    ]
 
 
 def test_another_path_of_the_model_adds_to_the_graph(tmp_path: Path) -> None:
@@ -271,3 +269,40 @@ def test_another_path_of_the_model_adds_to_the_graph(tmp_path: Path) -> None:
     with Run(tmp_path) as run:
         assert run.graph is not None
         assert _edges(run.graph) == {("input", "a"), ("a", "loss"), ("input", "b"), ("b", "loss")}
+
+
+class _Dropping(nn.Module):
+    """Attention and dropout as functions: on the CPU both run as many small ops."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (part[:, None] for part in (self.first(x), x * 2, x * 3))
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=0.1)
+        out: Tensor = self.last(nn.functional.dropout(mixed[:, 0], 0.1))
+        return out
+
+
+def test_attention_with_dropout_is_one_node_and_a_dropout_is_no_sampling(tmp_path: Path) -> None:
+    net = _Dropping()
+    graph = _recorded(net, tmp_path, lambda batch: net(batch[None]).square().mean())
+    assert _edges(graph) == {
+        ("input", "first"),
+        ("first", "attention"),
+        ("input", "attention"),
+        ("attention", "last"),
+        ("last", "loss"),
+    }
+
+
+def test_flow_through_a_sparse_tensor(tmp_path: Path) -> None:
+    net = nn.Linear(4, 2)
+    adjacency = torch.eye(3).to_sparse()
+
+    def forward(batch: Tensor) -> Tensor:
+        loss: Tensor = torch.sparse.mm(adjacency, net(batch)).square().mean()
+        return loss
+
+    assert _edges(_recorded(net, tmp_path, forward)) == {("input", "Linear"), ("Linear", "loss")}

@@ -136,6 +136,29 @@ def test_parameters_of_other_sizes_and_of_containers_have_their_own_names() -> N
     assert [w.node for w in units.weights({"m": Own(True)})] == ["m.large", "m.small"]
 
 
+@pytest.mark.parametrize("module", [nn.Conv2d(8, 1, 3), nn.Conv1d(4, 1, 5), nn.ConvTranspose2d(1, 3, 4)], ids=str)
+def test_a_dimension_of_one_makes_no_position_embedding_of_a_kernel(module: nn.Module) -> None:
+    (weight,) = units.weights({"0": module})
+    assert weight.units == module.out_channels
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.eye(3).to_sparse(),
+        torch.complex(torch.ones(2, 3), torch.ones(2, 3)),
+        torch.ones(2, 3, device="meta"),
+        torch.tensor(1.0),
+        torch.ones(2, 3, dtype=torch.int64),
+        torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged),
+    ],
+    ids=["sparse", "complex", "meta", "scalar", "integer", "nested"],
+)
+def test_what_cannot_be_read_has_no_units(tensor: Tensor) -> None:
+    assert not units.has_units(tensor)
+    assert all(isinstance(size, int) for size in units.shape(tensor))
+
+
 def test_a_position_embedding_has_features_as_units() -> None:
     class Position(nn.Module):
         def __init__(self) -> None:

@@ -20,7 +20,7 @@ def _raise(error: Exception) -> None:
 
 def _updates(net: nn.Module, **changed: Any) -> Updates:
     settings: dict[str, Any] = {
-        "quantities": frozenset(QUANTITIES),
+        "due": {path: frozenset(QUANTITIES) for path, _ in net.named_modules()},
         "program": lambda: "backward#0",
         "lightning": False,
         "memory": {},
@@ -128,7 +128,7 @@ def test_a_sparse_gradient() -> None:
 def test_only_what_was_asked_for_and_norms_cover_the_rest() -> None:
     net = nn.Sequential(nn.Linear(3, 4))
     net(torch.ones(5, 3)).sum().backward()
-    with _updates(net, quantities=frozenset({"update"})) as updates:
+    with _updates(net, due={"0": frozenset({"update"})}) as updates:
         torch.optim.SGD(net.parameters(), 0.1).step()
     assert {key.quantity for key, _ in updates.rows} == {"update"}
     assert len(updates.norms) == 2

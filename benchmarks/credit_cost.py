@@ -1,0 +1,329 @@
+"""What credit costs beside the user's own step and captum, and what recording a step costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from captum.attr import IntegratedGradients, LayerConductance
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Adam
+
+from benchmarks.tables import table
+from benchmarks.trainings import CASES, adam, plain_step
+from dgm_tb.replay.ask import Target
+from dgm_tb.replay.credit import Step, change_credit, path_of, value_credit
+from dgm_tb.replay.parts import Credit
+from dgm_tb.replay.path import Path as Line
+from dgm_tb.replay.path import rates
+from lightning_callbacks.demo_data import patches, standardised
+from lightning_callbacks.demo_model import VariationalAutoencoder
+from lightning_callbacks.tape import TapeMode
+from tests.replay.steps import recorded
+
+PROGRAM: Final = "backward#0"
+LOSS: Final = Target("", PROGRAM, quantity="loss")
+
+
+class Own(nn.Module):
+    """A model that is its own loss, as the recorder of the tests takes one."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def loss(self, batch: Any) -> Tensor:
+        out: Tensor = self.model(batch[0])
+        return out
+
+
+class Demo(nn.Module):
+    """The demo's model, its training step as `forward`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vae = VariationalAutoencoder(False, 4e-3, 200)
+        self.vae.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.vae.training_step([x], 0)
+
+
+class _Basic(nn.Module):
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.norm1, self.relu1 = nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.norm2, self.relu2 = nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        self.shortcut = nn.Identity() if stride == 1 else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.relu2(self.norm2(self.conv2(self.relu1(self.norm1(self.conv1(x))))) + self.shortcut(x))
+        return out
+
+
+class ResNet18(nn.Module):
+    """He et al. 2016, 11 million parameters, for images of 64 × 64; forward gives logits, its loss is of class 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        sizes = ((64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1), (256, 512, 2),
+                 (512, 512, 1))  # fmt: skip
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
+        )
+        self.blocks = nn.Sequential(*(_Basic(*size) for size in sizes))
+        self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(512, 10)
+
+    def logits(self, x: Tensor) -> Tensor:
+        out: Tensor = self.fc(self.pool(self.blocks(self.stem(x))).flatten(1))
+        return out
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.cross_entropy(self.logits(x), torch.arange(len(x)) % 10)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two deep snapshots of a training, the module as it is at the end, and the later batch."""
+
+    earlier: Step
+    later: Step
+    model: nn.Module
+    batch: Tensor
+
+
+def pair_of(model: Callable[[], nn.Module], batch: Callable[[], Tensor], before: int, between: int) -> Pair:
+    torch.manual_seed(0)
+    network = Own(model())
+    optimizer = Adam(network.parameters(), 1e-3)
+
+    def learn(steps: int) -> None:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            network.loss([batch()]).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+
+    learn(before)
+    earlier, _ = recorded(network, [batch()], [optimizer], before)
+    learn(between)
+    last = batch()
+    later, _ = recorded(network, [last], [optimizer], before + between + 1)
+    return Pair(earlier, later, network.model, last)
+
+
+def seconds(work: Callable[[], object], repeats: int) -> float:
+    """Median of ``repeats``, after one that is not counted."""
+    work()
+    spent = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        work()
+        spent.append(time.perf_counter() - begun)
+    return float(np.median(spent))
+
+
+def one_pass(model: nn.Module, batch: Tensor) -> Callable[[], None]:
+    """A forward and a backward of the user's own module."""
+
+    def work() -> None:
+        model.zero_grad()
+        model(batch).backward()
+
+    return work
+
+
+def nodes(cases: Mapping[str, Pair], repeats: int) -> str:
+    """A path node beside one pass of the module in its own precision, and in float64 as credit runs."""
+    rows = []
+    for name, pair in cases.items():
+        own = seconds(one_pass(pair.model, pair.batch), repeats)
+        precise = pair.batch.double() if pair.batch.is_floating_point() else pair.batch
+        double = seconds(one_pass(pair.model.double(), precise), repeats)
+        pair.model.float()
+        cells = [name, f"{own * 1e3:.1f}", f"{double / own:.1f}"]
+        for batch in ("same", "own"):
+            line, _ = path_of(LOSS, pair.earlier, pair.later, batch=batch)
+            bare = Line(line.machine, line.start, line.end, line.asked, line.target)
+            whole, alone = (seconds(lambda used=used: rates(used, 0.3), repeats) for used in (line, bare))  # type: ignore[misc]
+            cells.append(f"{whole * 1e3:.1f}, **{whole / own:.1f}** ({alone / own:.1f})")
+        rows.append(cells)
+    return table(
+        (
+            "model",
+            "own pass, ms",
+            "in float64, ×",
+            "node, same batch: ms, × (no units)",
+            "own batches: ms, × (no units)",
+        ),
+        rows,
+    )
+
+
+def demo(repeats: int, before: int = 60, between: int = 10) -> str:
+    """Whole credits on the demo's model: every node's change, the loss, and captum for the same place."""
+    images = standardised(patches())
+    pair = pair_of(Demo, lambda: images[torch.randperm(len(images))[:32]], before, between)
+    rows = []
+    targets = [
+        *(Target(f"model.vae.{name}", PROGRAM, (0,)) for name in ("encoder.variance2", "decoder.deconv4")),
+        LOSS,
+        Target("model.vae.encoder.variance2", PROGRAM, (0,), "gradient"),
+    ]
+    for target in targets:
+        for batch in ("same", "own"):
+            rows.append(_credit(target, pair, batch, repeats))
+    node = Target("model.vae.encoder.variance2", PROGRAM, (0,))
+    encoder, x = pair.model.vae.encoder, pair.batch
+    forward = _Head(encoder)
+    integrated = IntegratedGradients(forward)
+    layer = LayerConductance(forward, encoder.conv1)
+    found: list[Credit] = []
+    ours = seconds(lambda: found.append(value_credit(node, pair.later)), repeats)
+    rows.append(
+        ["variance2, unit 0", "value", f"**{ours:.2f}**", str(found[-1].nodes), "yes" if found[-1].converged else "no"]
+    )
+    for name, method in (("captum IntegratedGradients", integrated), ("captum LayerConductance, conv1 alone", layer)):
+        spent = seconds(
+            lambda method=method: method.attribute(x, torch.zeros_like(x), n_steps=found[-1].nodes), repeats
+        )  # type: ignore[misc]
+        rows.append([f"same value, {name}", "value", f"{spent:.2f}", str(found[-1].nodes), "–"])
+    return table(("target", "batch", "s", "nodes", "converged"), rows)
+
+
+class _Head(nn.Module):
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, x: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        _, (_, _, variance) = self.encoder(x)
+        return variance[:, 0].mean((1, 2))  # type: ignore[no-any-return]
+
+
+def _credit(target: Target, pair: Pair, batch: str, repeats: int) -> list[str]:
+    found: list[Credit] = []
+    spent = seconds(lambda: found.append(change_credit(target, pair.earlier, pair.later, batch=batch)), repeats)
+    name = "loss" if target.quantity == "loss" else f"{target.node.rpartition('.')[2]}, unit 0"
+    name += ", gradient" if target.quantity == "gradient" else ""
+    return [name, batch, f"**{spent:.2f}**", str(found[-1].nodes), "yes" if found[-1].converged else "no"]
+
+
+def large(side: int = 64, samples: int = 8) -> str:
+    """One target on a ResNet of 11 million parameters: seconds, nodes and memory."""
+    draws = torch.Generator().manual_seed(0)
+    pair = pair_of(ResNet18, lambda: torch.randn(samples, 3, side, side, generator=draws), 1, 1)
+    own = seconds(one_pass(pair.model, pair.batch), 3)
+    rows = [["own forward and backward", "", f"{own:.2f}", "–", "–", "–"]]
+    last = Target("model.fc", PROGRAM, (0,))
+    work: dict[tuple[str, str], Callable[[], Credit]] = {
+        ("logit 0", "value"): lambda: value_credit(last, pair.later),
+        ("logit 0", "change, same"): lambda: change_credit(last, pair.earlier, pair.later, batch="same"),
+        ("loss", "change, same"): lambda: change_credit(LOSS, pair.earlier, pair.later, batch="same"),
+        ("logit 0", "change, own"): lambda: change_credit(last, pair.earlier, pair.later),
+    }
+    for (target, kind), make in work.items():
+        credit, spent, peak = measured(make)
+        rows.append([target, kind, f"**{spent:.1f}**", str(credit.nodes), _gap(credit), f"{peak:.0f}"])
+    for name, attribute in (("IntegratedGradients", IntegratedGradients), ("LayerConductance", LayerConductance)):
+        forward = _Logits(pair.model)
+        peer = attribute(forward) if name == "IntegratedGradients" else attribute(forward, pair.model.blocks[3])
+        n = int(rows[1][3])
+        _, spent, peak = measured(lambda: peer.attribute(pair.batch, torch.zeros_like(pair.batch), target=0, n_steps=n))
+        rows.append([f"captum {name}, float32", "value", f"{spent:.1f}", str(n), "–", f"{peak:.0f}"])
+    return table(("target", "method", "s", "nodes", "gap / allowed", "peak MiB above before"), rows)
+
+
+class _Logits(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.model.logits(x)
+        return out
+
+
+def _gap(credit: Credit) -> str:
+    allowed = 1e-3 * max(abs(credit.change), 1e-6 * (abs(credit.before) + abs(credit.after)))
+    return f"{credit.gap / allowed:.2g}"
+
+
+def measured(work: Callable[[], Any]) -> tuple[Any, float, float]:
+    """A result, its seconds, and by how many MiB this process grew meanwhile at most (NaN where nobody tells)."""
+    status = Path("/proc/self/status")
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = _status(status, "VmRSS")
+    begun = time.perf_counter()
+    made = work()
+    return made, time.perf_counter() - begun, _status(status, "VmHWM") - before
+
+
+def _status(file: Path, name: str) -> float:
+    if not file.exists():
+        return float("nan")
+    line = next(line for line in file.read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) / 1024
+
+
+def recording(repeats: int) -> str:
+    """One step under the tape beside a plain one."""
+    rows = []
+    for case in CASES:
+        torch.manual_seed(0)
+        model, batch = case.model(), case.batch()
+        optimizer = adam(model)
+        plain = plain_step(model, batch, optimizer)
+        modules = {name: part for name, part in model.named_modules() if name and not list(part.children())}
+        ratios, ops = [], 0
+        for _ in range(repeats + 1):
+            spent = seconds(plain, 3)
+            begun = time.perf_counter()
+            mode = TapeMode(model, modules, max_bytes=1 << 30)
+            with mode:
+                mode.batch(batch)
+                optimizer.zero_grad()
+                loss = model(batch)
+                mode.loss(loss, PROGRAM)
+                loss.backward()
+                optimizer.step()
+            ops = len(mode.recorded(0, {}).tape.ops)
+            mode.release()
+            ratios.append((time.perf_counter() - begun) / spent)
+        kept = ratios[1:]
+        rows.append(
+            [
+                case.name,
+                str(ops),
+                f"{spent * 1e3:.0f}",
+                f"**{np.median(kept):.1f}** ({min(kept):.1f} … {max(kept):.1f})",
+            ]
+        )
+    return table(("model", "ops kept", "plain step, ms", "recorded step, ×"), rows)
+
+
+def run(repeats: int) -> str:
+    cases = {case.name: pair_of(case.model, case.batch, 3, 2) for case in CASES}
+    images = standardised(patches())
+    cases["demo's VAE, batch 32"] = pair_of(Demo, lambda: images[torch.randperm(len(images))[:32]], 3, 2)
+    return (
+        "**Cost of a path node**, target the loss: value, derivative along the path at every unit, gradient to every "
+        "weight, all in float64. Beside it one forward and backward of the module's own code on the same batch.\n\n"
+        f"{nodes(cases, repeats)}\n\n"
+        "**A whole credit on the demo's model** after 60 steps, 10 steps apart, warm:\n\n"
+        f"{demo(max(1, repeats // 2))}\n\n"
+        "**A ResNet-18 of 11 million parameters**, 8 images of 64 × 64:\n\n"
+        f"{large()}\n\n"
+        "**Recording**: one step under the tape, numbers copied, tape made; it is written off the training thread.\n\n"
+        f"{recording(repeats)}"
+    )

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from benchmarks import limits
+from benchmarks.trainings import Case
+
+
+class _Tiny(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        loss: torch.Tensor = self.fc(x).square().mean()
+        return loss
+
+
+def test_the_ratio_to_one_read_is_reported() -> None:
+    cells = limits.against_a_read(Case("tiny", _Tiny, lambda: torch.rand(4, 3))).split("|")
+    assert float(cells[4]) > 0
+
+
+def test_a_call_costs_something_and_twice_the_units_no_more_a_unit() -> None:
+    assert 0 < limits.per_call(calls=5) < 0.01
+    few, many = limits.growth((256, 2048))
+    assert many < 4 * few
