@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -11,9 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgm_tb.errors import UnknownNameError, UsageError
-from dgm_tb.moments import DERIVED, STATISTICS, derive
+from dgm_tb.moments import DERIVED, STATISTICS, derive, sources
+from dgm_tb.queries import credit, deep, replay
 from dgm_tb.queries.rows import find
-from dgm_tb.records import Graph, Node
+from dgm_tb.records import Graph, Node, Thinned
+from dgm_tb.replay.ask import Change
+from dgm_tb.replay.client import Client
+from dgm_tb.replay.parts import Credit, unpacked
 from dgm_tb.store.losses import Losses
 from dgm_tb.store.run import Run
 
@@ -32,10 +36,11 @@ class RunView:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._worker: Client | None = None
 
     @property
     def steps(self) -> NDArray[np.int64]:
-        """The captured steps ``(snapshots,)``, ascending."""
+        """The captured steps ``(snapshots,)``, ascending, without those that were `thinned`."""
         return self._run.steps
 
     @property
@@ -58,6 +63,15 @@ class RunView:
         """What could not be read, in sentences."""
         return self._run.problems
 
+    @property
+    def thinned(self) -> tuple[Thinned, ...]:
+        """What was given up to keep the disk budget, ascending: stretches of ``first_step`` to ``last_step``.
+
+        Of ``level`` 0 the single snapshots are gone, so `steps` and `series` lack them; the tab still draws those
+        stretches from the rolled-up points of 16 snapshots, of level 1 from those of 256, and so on.
+        """
+        return self._run.thinned
+
     def series(
         self,
         node: str,
@@ -68,7 +82,7 @@ class RunView:
         units: Sequence[int] | NDArray[np.integer] | None = None,
         steps: slice | Sequence[int] | NDArray[np.integer] | None = None,
     ) -> NDArray[np.float32]:
-        """A statistic over snapshots ``(snapshots, units)``; NaN where the node was not called.
+        """A statistic over snapshots ``(snapshots, units)``; NaN where the node was not called, or it was not recorded.
 
         ``program`` defaults to the node's first; ``units`` to all. ``steps`` are captured steps, or a slice of steps
         (``slice(100, 200)``: those from 100 up to, not with, 200). Raises `UnknownNameError` for what is not there.
@@ -79,15 +93,71 @@ class RunView:
         run = self._run.pinned()
         key = find(run.keys, node, quantity, program)
         chosen = None if units is None else np.asarray(units, np.int64)
-        return derive(run.read(key, _positions(run.steps, steps), units=chosen), statistic)
+        needed = sources(statistic)
+        rows = run.read(key, _positions(run.steps, steps), units=chosen, statistics=needed)
+        return derive(rows, statistic, needed)
+
+    @property
+    def deep_steps(self) -> tuple[int, ...]:
+        """The steps of which weights, batch and tape were kept: credit and replay start from them."""
+        return tuple(deep.snapshots(self._run))
+
+    def credit(
+        self,
+        *,
+        node: str,
+        step: int,
+        units: Sequence[int] = (),
+        previous: int | None = None,
+        quantity: str = "activation",
+        program: str | None = None,
+        method: str = "change",
+        batch: str = "own",
+    ) -> Credit:
+        """How much each unit, weight, input and sample accounts for the mean of ``units`` (none: all) of a node.
+
+        Of its change since deep step ``previous`` (by default the one before), or with ``method="value"`` of its value,
+        at deep step ``step``; of ``quantity`` ``activation``, ``gradient`` or the program's ``loss``. ``batch="same"``
+        looks at the weights alone. Computed in a process of its own, which imports PyTorch. Raises `UnknownNameError`
+        for a step, node or unit that is not there and `UsageError` with the reason where there is no answer.
+        """
+        if method not in ("change", "value"):
+            raise UsageError(f"method={method!r} is none of change, value")
+        request = credit.Request(self._run.name, step, node, tuple(units), program, previous, quantity, method, batch)
+        asked, files = credit.resolve(self._run, request)
+        answer = self._client().wait(asked, files)
+        return unpacked(asked.target, answer.fields, answer.arrays)
+
+    def replay(
+        self,
+        step: int,
+        changes: Sequence[Change],
+        *,
+        node: str,
+        units: Sequence[int] = (),
+        previous: int | None = None,
+        quantity: str = "activation",
+        program: str | None = None,
+    ) -> Mapping[str, float]:
+        """What the target and the loss of deep ``step`` become with ``changes`` (`dgm_tb.replay.ask.Change`).
+
+        ``target_before``, ``target_after``, ``loss_before``, ``loss_after``; in the recorded precision, so that an
+        overflow is one. What is restored is taken from deep step ``previous``. Raises as `credit` does.
+        """
+        asked, files = replay.resolve(self._run, step, node, tuple(units), tuple(changes), previous, quantity, program)
+        answer = self._client().wait(asked, files)
+        return {name: float(value) for name, value in answer.arrays.items()}
 
     def refresh(self) -> bool:
         """Looks for growth; True if anything changed."""
         return self._run.refresh()
 
     def close(self) -> None:
-        """Forgets what was read."""
+        """Forgets what was read, and ends the process that computed credit."""
         self._run.close()
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
 
     def __enter__(self) -> RunView:
         return self
@@ -96,6 +166,11 @@ class RunView:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _client(self) -> Client:
+        if self._worker is None:
+            self._worker = Client()
+        return self._worker
 
     def __repr__(self) -> str:
         steps = self.steps

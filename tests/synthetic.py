@@ -1,7 +1,7 @@
 """Writes a made-up but plausible run through `RunWriter`: a VAE whose log-variance head spikes and ends in NaN.
 
-``python -m tests.synthetic OUTDIR [--live] [--units N] [--snapshots N]``; with ``--live`` a snapshot is appended every
-half second until interrupted.
+``python -m tests.synthetic OUTDIR [--live] [--units N] [--snapshots N] [--wide N]``; with ``--live`` a snapshot is
+appended every half second until interrupted, with ``--wide 1000000`` there is one layer of so many units more.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from dgm_tb.store.writer import RunWriter, new_session
 
 EVERY = 10  # steps between snapshots
 SPIKE_NODE = "encoder.variance"
+WIDE_NODE = "head"  # the very wide layer; only its activation is recorded
 JUMPERS = (1, 3, 6)  # units of SPIKE_NODE that jump at the spike
 PROGRAMS = ("backward#0", "backward#1")
 COLUMNS = ("step", "wall_time", "loss", "val_loss", "kl")
@@ -71,24 +72,32 @@ _GROUPS = {
     "": "Vae", "encoder": "Encoder", "encoder.blocks": "ModuleList", "encoder.blocks.0": "Block",
     "encoder.blocks.1": "Block", "decoder": "Decoder", "discriminator": "Discriminator",
 }  # fmt: skip
+_ROLES = {SPIKE_NODE: "log-variance", "encoder.mean": "mean"}  # as a user may say what a module is
 _WEIGHTED = ("Conv2d", "ConvTranspose2d", "Linear")
 _ORDERS = dict(zip(QUANTITIES, (1.0, 1e-2, 1e-1, 1e-2, 1e-4), strict=True))  # of magnitude
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How large the run is: ``width`` scales every layer's units; the spike is at snapshot ``spike``."""
+    """How large the run is: ``width`` scales every layer's units, ``wide`` are those of one layer more."""
 
     width: int = 64
     snapshots: int = 120
     seed: int = 0
+    wide: int = 0
 
     @property
     def spike(self) -> int:
         return self.snapshots * 2 // 3
 
 
-def nodes(width: int) -> tuple[Node, ...]:
+def nodes(width: int, wide: int = 0) -> tuple[Node, ...]:
+    if not wide:
+        return _modules(width)
+    return (*_modules(width), Node(WIDE_NODE, "Linear", "", wide, PROGRAMS[:1], QUANTITIES[:1], shape=(32, wide)))
+
+
+def _modules(width: int) -> tuple[Node, ...]:
     return tuple(
         Node(
             name,
@@ -100,32 +109,34 @@ def nodes(width: int) -> tuple[Node, ...]:
             parameters=_units(factor, width) * 100 if module_type in _WEIGHTED else 0,
             shape=(32, _units(factor, width)),
             kind=kind,
+            role=_ROLES.get(name, ""),
         )
         for name, module_type, factor, programs, kind in _NODES
     )
 
 
-def layout(width: int) -> Layout:
+def layout(width: int, wide: int = 0) -> Layout:
     return Layout(
         tuple(
             Row(RowKey(node.name, program, quantity), node.units)
-            for node in nodes(width)
+            for node in nodes(width, wide)
             for program in node.programs
             for quantity in node.quantities
         )
     )
 
 
-def graph(width: int) -> Graph:
+def graph(width: int, wide: int = 0) -> Graph:
     labels = {"backward#0": "generator", "backward#1": "discriminator"}
-    return Graph(0, nodes(width), tuple(Edge(*edge) for edge in _EDGES), _GROUPS, labels)
+    edges = (*_EDGES, ("encoder.fc", WIDE_NODE)) if wide else _EDGES
+    return Graph(0, nodes(width, wide), tuple(Edge(*edge) for edge in edges), _GROUPS, labels)
 
 
 class Dynamics:
     """The numbers of a made-up training: every unit's mean drifts; a few of `SPIKE_NODE`'s jump at the spike."""
 
     def __init__(self, shape: Shape, clock: Callable[[], float] = time.time) -> None:
-        self.layout, self._shape, self._clock = layout(shape.width), shape, clock
+        self.layout, self._shape, self._clock = layout(shape.width, shape.wide), shape, clock
         self._rng = np.random.default_rng(shape.seed)
         self._before: NDArray[np.float32] | None = None
         self._levels = [self._rng.normal(size=row.units) for row in self.layout.rows]
@@ -146,7 +157,7 @@ class Dynamics:
         spike = self._shape.spike * EVERY
         table[:, 0], table[:, 1] = steps, self._clock()
         table[:, 2] = 200 * np.exp(-steps / 300) + 40 + self._rng.normal(size=len(steps))
-        table[:, 2] += np.where(steps >= spike, 400 * np.exp(-(steps - spike) / 30.0), 0)
+        table[:, 2] += np.where(steps >= spike, 400 * np.exp(-np.maximum(steps - spike, 0) / 30.0), 0)
         table[steps > (self._shape.snapshots - 3) * EVERY, 2] = np.nan
         table[:, 4] = 10 + np.sqrt(steps)
         validated = steps % 50 == 0
@@ -157,7 +168,7 @@ class Dynamics:
         level, order = self._levels[position], _ORDERS[key.quantity]
         level += 0.05 * (self._rng.normal(size=level.size) - 0.1 * level)
         mean = order * level
-        if key.node == SPIKE_NODE:
+        if key.node in (SPIKE_NODE, WIDE_NODE):
             jump = 25 * order * np.exp(-(index - self._shape.spike) / 4) if index >= self._shape.spike else 0.0
             mean[list(JUMPERS)] += jump
         std = 0.3 * order * (1 + 0.1 * np.abs(level))
@@ -176,10 +187,14 @@ def begin(writer: RunWriter, shape: Shape, clock: Callable[[], float] = time.tim
     """Writes the manifest and the graph; the numbers that follow."""
     dynamics = Dynamics(shape, clock)
     manifest = Manifest(
-        dynamics.layout, nodes(shape.width), clock(), {"dgm-tb": "0.1", "torch": "2.13"}, {"every_n_steps": EVERY}
+        dynamics.layout,
+        nodes(shape.width, shape.wide),
+        clock(),
+        {"dgm-tb": "0.1", "torch": "2.13"},
+        {"every_n_steps": EVERY},
     )
     writer.submit(lambda: manifest, essential=True)
-    writer.submit(lambda: graph(shape.width), essential=True)
+    writer.submit(lambda: graph(shape.width, shape.wide), essential=True)
     return dynamics
 
 
@@ -198,6 +213,7 @@ def write_run(
         dynamics = begin(writer, shape, clock)
         for index in range(shape.snapshots):
             append(writer, dynamics, index)
+        writer.close(timeout=3600)  # the numbers are made on the writer's thread: a long run is not written at once
     assert writer.failure is None, writer.failure
     return directory
 
@@ -230,8 +246,9 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=64, help="the width: encoder.fc has four times as many units")
     parser.add_argument("--snapshots", type=int, default=120)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--wide", type=int, default=0, help="units of one very wide layer more, say 1000000")
     arguments = parser.parse_args()
-    shape = Shape(arguments.units, arguments.snapshots, arguments.seed)
+    shape = Shape(arguments.units, arguments.snapshots, arguments.seed, arguments.wide)
     if not arguments.live:
         write_run(arguments.outdir, shape)
         return

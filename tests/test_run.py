@@ -9,8 +9,10 @@ import dgm_tb
 from dgm_tb.errors import UnknownNameError, UsageError
 from dgm_tb.moments import derive
 from dgm_tb.records import RowKey
+from dgm_tb.store.parts import Part
 from dgm_tb.store.run import Run
 from tests import synthetic
+from tests.store import laid, made
 
 SHAPE = synthetic.Shape(width=16, snapshots=30)
 
@@ -53,6 +55,16 @@ def test_units_and_steps_choose(path: Path) -> None:
     np.testing.assert_array_equal(
         run.series(synthetic.SPIKE_NODE, "activation", steps=slice(None, None, 2)), whole[::2]
     )
+
+
+def test_what_was_thinned_is_told_and_not_in_the_steps(tmp_path: Path) -> None:
+    session = laid.Session([(made.LAYOUT, [made.snapshot(step) for step in range(130)])])
+    laid.lay(tmp_path, session, lambda part: laid.THINNED if part == Part(0, 0, 0) else laid.BLOCK)
+    run = dgm_tb.open_run(tmp_path)
+    assert [(lost.level, lost.first_step, lost.last_step) for lost in run.thinned] == [(0, 0, 63)]
+    assert run.steps.tolist() == [*range(64, 130)]
+    assert run.series("net.a", "activation").shape == (66, 3)
+    assert run.problems == ()
 
 
 def test_the_spike_is_in_the_jumping_units(path: Path) -> None:

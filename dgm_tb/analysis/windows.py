@@ -14,6 +14,8 @@ FEWEST_JUMPS: Final = 3
 #: A change below this share of a row's own size is never unusual: it keeps rows at rest from scoring infinity. It lies
 #: above the rounding of a float32 mean over a batch (1e-6) and below the noise of live weights (1e-3 a snapshot).
 STILLNESS: Final = 1e-4
+#: Values that `unit_scores` turns to float64 at once: 2 MiB, and some ten arrays like it, of any number of units.
+_PIECE: Final = 2**18
 
 
 def position(steps: NDArray[np.int64], focus: int) -> int:
@@ -54,22 +56,25 @@ def unit_scores(
     focus; NaN where it was never finite before, or already was not in its snapshot before. ``recorded`` (like
     ``series``) is False where there is no value at all: such a snapshot is passed over, and at the focus it gives NaN.
     """
-    before = np.asarray(series, np.float64)[:, : focus + 1]
-    jumps = _jumps(before)[:, -1]
+    jumps, sizes, known = np.empty((3, len(series)), np.float64)
+    together = max(1, _PIECE // (focus + 1))
+    for start in range(0, len(series), together):
+        piece = slice(start, start + together)
+        before = np.asarray(series[piece, : focus + 1], np.float64)
+        jumps[piece], sizes[piece] = _jump(before), _size(before)
+        known[piece] = _broken(before, None if recorded is None else recorded[piece])
     usual = _median(jumps, 0)
-    scores = _z(jumps, usual, MAD_TO_STD * _median(np.abs(jumps - usual), 0), _median(_size(before), 0))
-    return _broken(scores, before, recorded)
+    scores = _z(jumps, usual, MAD_TO_STD * _median(np.abs(jumps - usual), 0), _median(sizes, 0))
+    return np.where(known == 0, scores, known)
 
 
-def _jumps(series: NDArray[np.float64]) -> NDArray[np.float64]:
-    """|Δ| from the last finite value before, like ``series``; NaN where there is none or the value is not finite."""
+def _jump(series: NDArray[np.float64]) -> NDArray[np.float64]:
+    """|Δ| into the last column from the last finite value before; NaN where there is none or it is not finite."""
     finite = np.isfinite(series)
-    last = np.maximum.accumulate(np.where(finite, np.arange(series.shape[1]), 0), axis=1)
-    filled = np.where(finite, series, np.nan)
-    filled = np.take_along_axis(filled, last, axis=1)
-    jumps = np.full(series.shape, np.nan)
-    jumps[:, 1:] = np.abs(np.where(finite[:, 1:], series[:, 1:], np.nan) - filled[:, :-1])
-    return jumps
+    last = np.where(finite[:, :-1], np.arange(series.shape[1] - 1), -1).max(axis=1, initial=-1)
+    with np.errstate(invalid="ignore"):  # an infinity less itself; it does not count
+        jump = np.abs(series[:, -1] - series[np.arange(len(series)), np.maximum(last, 0)])
+    return np.where(finite[:, -1] & (last >= 0), jump, np.nan)
 
 
 def _size(before: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -88,10 +93,8 @@ def _z(
     return np.where(jump == usual, 0.0, z)
 
 
-def _broken(
-    scores: NDArray[np.float64], before: NDArray[np.float64], recorded: NDArray[np.bool_] | None
-) -> NDArray[np.float64]:
-    """``scores``; +inf where a finite row broke at the focus, NaN where it had broken before or is absent."""
+def _broken(before: NDArray[np.float64], recorded: NDArray[np.bool_] | None) -> NDArray[np.float64]:
+    """+inf where a finite row broke at the focus, NaN where it had broken before or is absent, else 0."""
     seen = np.ones(before.shape, np.bool_) if recorded is None else recorded[:, : before.shape[1]]
     finite = np.isfinite(before)
     previous = np.maximum.accumulate(np.where(seen[:, :-1], np.arange(before.shape[1] - 1), -1), axis=1)[:, -1:]
@@ -101,8 +104,8 @@ def _broken(
         else np.zeros((len(before), 1), np.bool_)
     )
     broke = seen[:, -1] & ~finite[:, -1]
-    scores = np.where(broke, np.where(was_finite[:, 0], np.inf, np.nan), scores)
-    return np.where(seen[:, -1], scores, np.nan)
+    found = np.where(broke, np.where(was_finite[:, 0], np.inf, np.nan), 0.0)
+    return np.where(seen[:, -1], found, np.nan)
 
 
 def _median(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:

@@ -63,6 +63,7 @@ def test_graph_is_json_with_the_documented_keys(tab: Tab) -> None:
     assert set(reply) == {"id", "step", "nodes", "edges", "groups", "programs"}
     assert set(reply["nodes"][0]) == {
         "name", "module_type", "group", "units", "programs", "quantities", "parameters", "shape", "calls", "kind",
+        "role",
     }  # fmt: skip
     assert set(reply["edges"][0]) == {"source", "target", "back"}
     assert set(reply["groups"][0]) == {"name", "module_type", "parent"}
@@ -87,6 +88,30 @@ def test_one_walks_from_the_spike_to_the_units_behind_it(tab: Tab, recorded: Rec
     key = RowKey(node, "backward#0", "activation")
     expected = recorded.series(key, "mean")[movers]
     np.testing.assert_array_equal(series["values"][:, header["statistics"].index("mean")], expected)
+
+
+@pytest.mark.parametrize("noun", ["aggregates", "layer", "density", "neuron"])
+def test_a_range_of_steps_comes_whole(tab: Tab, recorded: Recorded, noun: str) -> None:
+    header, arrays = tab.arrays(noun, **GOOD[noun], first=0, last=int(recorded.steps[-1]))
+    assert (header["level"], header["each"]) == (0, 1)
+    np.testing.assert_array_equal(arrays["step"], recorded.steps)
+    header, arrays = tab.arrays(noun, **GOOD[noun], first=15, last=42)
+    assert arrays["step"].tolist() == [20, 30, 40]
+
+
+@pytest.mark.parametrize("noun", ["aggregates", "layer", "density", "neuron"])
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"first": 3}, "last is missing; first= needs last="),
+        ({"last": 3}, "first is missing; last= needs first="),
+        ({"first": 4, "last": 3}, "first=4 cannot be used; allowed: a step up to last=3"),
+    ],
+)
+def test_half_a_range_or_an_empty_one_is_refused(tab: Tab, noun: str, given: dict[str, object], says: str) -> None:
+    status, text = tab.refusal(noun, **GOOD[noun] | given)
+    assert status == 400
+    assert says in text
 
 
 def test_density_is_an_image_of_the_asked_size(tab: Tab) -> None:

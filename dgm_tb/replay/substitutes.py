@@ -1,0 +1,130 @@
+"""Ops written out in simpler ones, where causes are asked for: PyTorch's own lack a derivative, or float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from dgm_tb.errors import FormatError
+
+
+class UnknownOpError(FormatError):
+    """The tape needs an op that this installation of PyTorch lacks, or runs differently."""
+
+
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    attn_mask: Tensor | None = None,
+    scale: float | None = None,
+) -> tuple[Tensor, None]:
+    """Fused attention written out: the fused op has no forward derivative."""
+    if attn_mask is not None and attn_mask.is_floating_point():
+        attn_mask = attn_mask.to(query.dtype)
+    return torch.ops.aten._scaled_dot_product_attention_math.default(
+        query, key, value, attn_mask, 0.0, is_causal, scale=scale
+    )[0], None
+
+
+def _normalised(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Batch norm written out: PyTorch's own has no derivative with respect to running statistics."""
+    axes = [axis for axis in range(x.ndim) if axis != 1]
+    shape = [1, -1] + [1] * (x.ndim - 2)
+    if training or running_mean is None or running_var is None:
+        mean, variance = x.mean(axes), x.var(axes, unbiased=False)
+    else:
+        mean, variance = running_mean, running_var
+    scale = (variance + eps).rsqrt()
+    out = (x - mean.view(shape)) * scale.view(shape)
+    if weight is not None:
+        out = out * weight.view(shape)
+    return (out if bias is None else out + bias.view(shape)), mean, scale
+
+
+def _lstm(
+    x: Tensor,
+    weight_input: Tensor,
+    weight_hidden: Tensor,
+    bias_input: Tensor,
+    bias_hidden: Tensor,
+    hidden: Tensor,
+    cell: Tensor,
+    reverse: bool,
+    batch_sizes: Sequence[int],
+    mode: int,
+    *_: object,
+) -> tuple[Tensor, Tensor, Tensor, None]:
+    """One direction of one LSTM layer over ``x`` (steps, batch, features), written out step by step."""
+    if mode != 2 or batch_sizes:
+        raise UnknownOpError("a packed sequence or another cell than LSTM in mkldnn_rnn_layer cannot be taken apart")
+    gates_of_inputs = torch.nn.functional.linear(x, weight_input, bias_input)
+    outputs: list[Tensor] = []
+    for step in reversed(range(len(x))) if reverse else range(len(x)):
+        gates = gates_of_inputs[step] + torch.nn.functional.linear(hidden, weight_hidden, bias_hidden)
+        enter, forget, candidate, leave = gates.chunk(4, -1)
+        cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
+        hidden = leave.sigmoid() * cell.tanh()
+        outputs.append(hidden)
+    return torch.stack(outputs[::-1] if reverse else outputs), hidden, cell, None
+
+
+def _convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    output_padding: Sequence[int],
+    groups: int,
+) -> Tensor:
+    """A convolution; one matrix product where its patches do not overlap, in float64 up to four times as fast."""
+    patch = tuple(weight.shape[2:])
+    alone = x.ndim == 4 and groups == 1 and tuple(stride) == patch and not any(padding) and not any(output_padding)
+    if not alone or any(gap != 1 for gap in dilation):
+        return torch.ops.aten.convolution.default(  # type: ignore[no-any-return]
+            x, weight, bias, stride, padding, dilation, transposed, output_padding, groups
+        )
+    height, width = patch
+    if transposed:
+        columns = x.permute(0, 2, 3, 1) @ weight.flatten(1)
+        out = columns.unflatten(3, (-1, height, width)).permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+    else:
+        rows, places = x.shape[2] // height, x.shape[3] // width
+        patches = x[:, :, : rows * height, : places * width].unflatten(3, (places, width)).unflatten(2, (rows, height))
+        out = (patches.permute(0, 2, 4, 1, 3, 5).flatten(3) @ weight.flatten(1).T).permute(0, 3, 1, 2)
+    return (out if bias is None else out + bias.view(-1, 1, 1)).contiguous()
+
+
+#: What stands for an op where causes are asked for. Running statistics that training mode would update are left as they
+# are: nothing of the same step reads them.
+SUBSTITUTES: Final[Mapping[str, Callable[..., Any]]] = {
+    "aten._scaled_dot_product_flash_attention_for_cpu.default": _attention,
+    "aten.mkldnn_rnn_layer.default": _lstm,
+    "aten.convolution.default": _convolution,
+    # A substitute's result may lie in memory otherwise than the op's did; a view of it then needs a copy.
+    "aten.view.default": torch.reshape,
+    "aten._unsafe_view.default": torch.reshape,
+    "aten.native_batch_norm.default": _normalised,
+    "aten._native_batch_norm_legit.default": _normalised,
+    "aten.cudnn_batch_norm.default": lambda x, w, b, m, v, training, momentum, eps: (
+        *_normalised(x, w, b, m, v, training, momentum, eps), None,
+    ),
+}  # fmt: skip
