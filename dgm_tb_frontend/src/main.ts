@@ -6,16 +6,18 @@ import { watchTheme, watchVisibility } from "./lib/host";
 import { PALETTES, properties } from "./lib/palette";
 import { startHeartbeat } from "./state/heartbeat";
 import { startLink } from "./state/link";
+import { startCredit } from "./state/credit";
 import { startLoading } from "./state/loading";
 import { publishModel } from "./state/model";
 import { theme, visible } from "./state/atoms";
 import { App } from "./views/app";
 import chartSheet from "uplot/dist/uPlot.min.css?inline";
 import sheet from "./style.css?inline";
+import causeSheet from "./views/credit/credit.css?inline";
 
 export function render(): void {
   const style = document.createElement("style");
-  style.textContent = `${chartSheet}\n${sheet}`;
+  style.textContent = `${chartSheet}\n${sheet}\n${causeSheet}`;
   document.head.append(style);
   document.documentElement.lang = "en";
   document.title = "DGM";
@@ -33,6 +35,7 @@ export function render(): void {
   startLink();
   mount(h(App, null), page);
   startLoading();
+  startCredit();
   startHeartbeat();
   publishModel();
 }

@@ -1,6 +1,6 @@
 /** The only room that calls `fetch`: one function a route, each returning a typed reply or throwing `ApiError`. */
 
-import type { AggregatesReply, DensityReply, GraphReply, LayerReply, LossReply, NeuronReply, RunsReply } from "./types";
+import type { AggregatesReply, DensityReply, GraphReply, LayerReply, LossReply, NeuronReply, Resolution, RunsReply } from "./types";
 import { decode, type WireArray, type WireMessage, WireError } from "./wire";
 
 export class ApiError extends Error {
@@ -33,15 +33,21 @@ async function request(route: string, params: Params, signal?: AbortSignal): Pro
   return response;
 }
 
-async function json<T>(route: string, params: Params, signal?: AbortSignal): Promise<T> {
+export async function json<T>(route: string, params: Params, signal?: AbortSignal): Promise<T> {
   return (await (await request(route, params, signal)).json()) as T;
 }
 
-async function binary(route: string, params: Params, signal?: AbortSignal): Promise<WireMessage> {
+export async function binary(route: string, params: Params, signal?: AbortSignal): Promise<WireMessage> {
   return decode(await (await request(route, params, signal)).arrayBuffer());
 }
 
-function take<T extends WireArray>(message: WireMessage, name: string, kind: new (...args: never[]) => T): T {
+/** A route of the worker: JSON while it computes or has failed, the container once it is done. */
+export async function either<T>(route: string, params: Params, signal?: AbortSignal): Promise<T | WireMessage> {
+  const response = await request(route, params, signal);
+  return response.headers.get("content-type")?.startsWith("application/json") ? ((await response.json()) as T) : decode(await response.arrayBuffer());
+}
+
+export function take<T extends WireArray>(message: WireMessage, name: string, kind: new (...args: never[]) => T): T {
   const data = message.arrays.get(name)?.data;
   if (!(data instanceof kind)) throw new WireError(`the reply lacks the array ${name}, or it is of another type`);
   return data;
@@ -49,6 +55,7 @@ function take<T extends WireArray>(message: WireMessage, name: string, kind: new
 
 const text = (message: WireMessage, key: string): string => String(message.header[key] ?? "");
 const number = (message: WireMessage, key: string): number => Number(message.header[key] ?? NaN);
+const resolution = (message: WireMessage): Resolution => ({ level: Number(message.header["level"] ?? 0), each: Number(message.header["each"] ?? 1) });
 const list = <T>(message: WireMessage, key: string): readonly T[] => (message.header[key] ?? []) as readonly T[];
 
 export const fetchRuns = (since: string | null, signal?: AbortSignal): Promise<RunsReply> => json("runs", { since }, signal);
@@ -72,6 +79,7 @@ export const fetchGraph = (run: string, signal?: AbortSignal): Promise<GraphRepl
 export async function fetchAggregates(params: Params, signal?: AbortSignal): Promise<AggregatesReply> {
   const m = await binary("aggregates", params, signal);
   return {
+    ...resolution(m),
     focus: number(m, "focus"),
     nodes: list<string>(m, "nodes"),
     programs: list<string>(m, "programs"),
@@ -88,6 +96,7 @@ export async function fetchAggregates(params: Params, signal?: AbortSignal): Pro
 export async function fetchLayer(params: Params, signal?: AbortSignal): Promise<LayerReply> {
   const m = await binary("layer", params, signal);
   return {
+    ...resolution(m),
     focus: number(m, "focus"),
     node: text(m, "node"),
     program: text(m, "program"),
@@ -109,6 +118,7 @@ export async function fetchDensity(params: Params, signal?: AbortSignal): Promis
   const m = await binary("density", params, signal);
   const [height = 0, width = 0] = m.arrays.get("density")?.shape ?? [];
   return {
+    ...resolution(m),
     focus: number(m, "focus"),
     low: number(m, "low"),
     high: number(m, "high"),
@@ -123,6 +133,7 @@ export async function fetchDensity(params: Params, signal?: AbortSignal): Promis
 export async function fetchNeuron(params: Params, signal?: AbortSignal): Promise<NeuronReply> {
   const m = await binary("neuron", params, signal);
   return {
+    ...resolution(m),
     node: text(m, "node"),
     program: text(m, "program"),
     quantity: text(m, "quantity"),

@@ -21,6 +21,10 @@ export interface RunInfo {
   readonly graph: string | null;
   readonly reason: string | null;
   readonly problems: readonly string[];
+  /** What a person may want to know and is nothing wrong: thinned stretches, a lengthened interval. */
+  readonly notes: readonly string[];
+  /** Stretches of steps whose single snapshots were given up; what is known of them are sums. Ascending. */
+  readonly thinned: readonly (readonly [first: number, last: number])[];
 }
 
 export interface RunsReply {
@@ -29,6 +33,8 @@ export interface RunsReply {
   readonly logdir: string;
   readonly runs: readonly RunInfo[];
   readonly gone?: readonly string[];
+  /** Runs that were found and not read yet; they come with later replies. */
+  readonly unread: number;
 }
 
 export interface LossReply {
@@ -56,6 +62,8 @@ export interface GraphNode {
   readonly shape: readonly number[];
   readonly calls: number;
   readonly kind: NodeKind;
+  /** What the user says the module is; "" where nothing was said. */
+  readonly role: string;
 }
 
 export interface GraphEdge {
@@ -79,7 +87,15 @@ export interface GraphReply {
   readonly programs: Readonly<Record<string, string>>;
 }
 
-export interface AggregatesReply {
+/** How a reply sums snapshots up, to draw a range of any length. */
+export interface Resolution {
+  /** 0: a column is a snapshot. From 1 on two columns are a point: its first step and the least, its last step and the greatest. */
+  readonly level: number;
+  /** Snapshots a point; the newest, which no full point holds yet, stand by fewer. */
+  readonly each: number;
+}
+
+export interface AggregatesReply extends Resolution {
   readonly focus: number;
   readonly nodes: readonly string[];
   readonly programs: readonly string[];
@@ -93,7 +109,7 @@ export interface AggregatesReply {
   readonly score: Float32Array;
 }
 
-export interface LayerReply {
+export interface LayerReply extends Resolution {
   readonly focus: number;
   readonly node: string;
   readonly program: string;
@@ -111,7 +127,7 @@ export interface LayerReply {
   readonly values: Float32Array;
 }
 
-export interface DensityReply {
+export interface DensityReply extends Resolution {
   readonly focus: number;
   readonly low: number;
   readonly high: number;
@@ -122,7 +138,7 @@ export interface DensityReply {
   readonly density: Float32Array;
 }
 
-export interface NeuronReply {
+export interface NeuronReply extends Resolution {
   readonly node: string;
   readonly program: string;
   readonly quantity: string;

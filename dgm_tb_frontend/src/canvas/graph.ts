@@ -16,8 +16,8 @@ export interface BoxLook {
   readonly spark: SparkData | null;
   /** Why there is no curve, in a few words; null where one is expected or the box is too plain to have one. */
   readonly gap: string | null;
-  /** Position in the spark of the step under the pointer. */
-  readonly hoveredIndex: number | null;
+  /** The step under the pointer. */
+  readonly hoveredStep: number | null;
 }
 
 export interface GraphScene {
@@ -88,7 +88,7 @@ function drawCard(context: CanvasRenderingContext2D, frame: Frame, look: BoxLook
   const head = nameHeight(zoom) + 2;
   const spark = { x: frame.x + SPARK_INSET, y: frame.y + head, width: frame.width - 2 * SPARK_INSET, height: frame.height - head - 4 };
   if (look.spark && spark.width >= LEAST_SPARK.width && spark.height >= LEAST_SPARK.height) {
-    drawSpark(context, spark, look.spark, palette, heat > 0, look.hoveredIndex);
+    drawSpark(context, spark, look.spark, palette, heat > 0, look.hoveredStep);
   } else if (look.gap && spark.width >= 70 && spark.height >= 14) {
     context.font = FONT;
     context.fillStyle = palette.muted;

@@ -12,7 +12,7 @@ it("cuts the snapshots where their distance changes, leaving none out", () => {
 
 it("takes the whole layer's range where the density says it", () => {
   const reply = { values: Float32Array.from([1, 2]) } as LayerReply;
-  const density = { focus: 0, low: -50, high: 90, threshold: 2, scale: "symlog", width: 1, height: 1, density: new Float32Array(1) };
+  const density = { level: 0, each: 1, focus: 0, low: -50, high: 90, threshold: 2, scale: "symlog", width: 1, height: 1, density: new Float32Array(1) };
   const scale = layerScale("symlog", reply, density);
   expect(scale.low).toBeLessThan(-50);
   expect(scale.high).toBeGreaterThan(90);

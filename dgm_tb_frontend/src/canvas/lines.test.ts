@@ -1,15 +1,16 @@
 import { describe, expect, it } from "vitest";
 import { snapshotAxis } from "../lib/axis";
-import { breaks, heightAt, insidePolygon, type Lines, linesIn, nearestLine, xOf } from "./lines";
+import { breaks, columnsAt, heightsAt, insidePolygon, type Lines, linesIn, nearestLine, partsOf, tracePath, xOf } from "./lines";
 
 const STEPS = new Float64Array([0, 10, 20, 30, 40]);
 
 function lines(rows: readonly (readonly number[])[]): Lines {
   return {
-    frame: { x: 50, y: 10, width: 400, height: 100 }, axis: snapshotAxis(STEPS, { focus: 20, window: 2, following: false, range: null }),
-    scale: { name: "linear", low: 0, high: 10, threshold: 1 }, count: rows.length, points: STEPS.length, values: Float32Array.from(rows.flat()),
+    box: { width: 460, height: 120 }, frame: { x: 50, y: 10, width: 400, height: 100 }, axis: snapshotAxis(STEPS, { focus: 20, window: 2, following: false, range: null, level: 0 }),
+    scale: { name: "linear", low: 0, high: 10, threshold: 1 }, count: rows.length, points: STEPS.length, values: Float32Array.from(rows.flat()), parts: null,
   };
 }
+const heightAt = (of: Lines, line: number, x: number): number => heightsAt(of, line, x)[0];
 const all = (): boolean => true;
 
 describe("nearestLine", () => {
@@ -62,4 +63,32 @@ it("breaks says where values cease to be finite, not where the recording ends", 
   expect(breaks(broken, 0).map(({ x }) => x)).toEqual([xOf(broken, 2)]);
   expect(breaks(broken, 1)).toEqual([]);
   expect(breaks(broken, 2).map(({ x }) => x)).toEqual([xOf(broken, 1), xOf(broken, 3)]);
+});
+
+describe("lines of points, two columns each", () => {
+  const FRAME = { x: 0, y: 0, width: 300, height: 100 };
+  const axis = snapshotAxis(Float64Array.from([0, 90, 100, 190, 200, 290]), { focus: 0, window: 2, following: false, range: [0, 300], level: 1 });
+  const bands: Lines = { box: FRAME, frame: FRAME, axis, scale: { name: "linear", low: 0, high: 10, threshold: 1 }, count: 2, points: 6, parts: partsOf(axis, FRAME),
+    values: Float32Array.from([1, 3, 1, 9, NaN, NaN, 4, 5, 4, 5, 4, 5]) };
+
+  it("have two edges, the same all over a point", () => {
+    for (const x of [100, 150, 190]) expect(heightsAt(bands, 0, x).map(Math.round)).toEqual([10, 90]);
+    expect(heightsAt(bands, 0, 250)).toEqual([NaN, NaN]);
+    expect([columnsAt(bands, 2), columnsAt(bands, 3)]).toEqual([[2, 3], [2, 3]]);
+  });
+
+  it("are hit inside, and where several overlap at the nearest edge", () => {
+    expect(nearestLine(bands, 150, 30, 12, all)).toBe(0);
+    expect(nearestLine(bands, 150, 55, 12, all)).toBe(1);
+    expect(nearestLine(bands, 250, 30, 12, all)).toBe(-1);
+    expect(linesIn(bands, [[120, 45], [170, 45], [170, 65], [120, 65]], all)).toEqual([0, 1]);
+    expect(linesIn(bands, [[20, 45], [70, 45], [70, 65], [20, 65]], all)).toEqual([1]);
+  });
+
+  it("are drawn as closed outlines that never swing between least and greatest", () => {
+    const calls: string[] = [];
+    const context = { beginPath: () => calls.push("begin"), closePath: () => calls.push("close"), moveTo: (x: number, y: number) => calls.push(`M${x},${Math.round(y)}`), lineTo: (x: number, y: number) => calls.push(`${x},${Math.round(y)}`) };
+    tracePath(context as unknown as CanvasRenderingContext2D, bands, 0);
+    expect(calls).toEqual(["begin", "M0,70", "0,70", "90,70", "100,10", "190,10", "190,90", "100,90", "90,90", "0,90", "close"]);
+  });
 });

@@ -1,4 +1,4 @@
-/** What the loss chart shows beside its lines: ticks of snapshots, ◆ deep ones, ✕ not finite, ▲ beyond the axis. */
+/** What the loss chart shows beside its lines: ticks of snapshots, thinned stretches hatched, ◆ deep ones, ✕ not finite, ▲ beyond the axis. */
 
 import { CATEGORIES, PALETTES } from "../lib/palette";
 import { arrowhead } from "./clipped";
@@ -25,7 +25,11 @@ export interface LossMarks {
   readonly ratio: number;
   readonly x: (step: number) => number;
   readonly snapshots: Float64Array;
-  readonly deep: Float64Array;
+  /** First and last step of each stretch whose snapshots were given up. */
+  readonly thinned: readonly (readonly [number, number])[];
+  readonly deep: readonly number[];
+  /** Deep steps that a change is explained between; the later one last. */
+  readonly compared: readonly number[];
   readonly curves: readonly Curve[];
   /** Greatest value that the axis shows. */
   readonly ceiling: number;
@@ -41,19 +45,14 @@ export function drawLossMarks(context: CanvasRenderingContext2D, marks: LossMark
   const bottom = frame.y + frame.height;
   const shown = (at: number): boolean => at >= frame.x - 1 && at <= frame.x + frame.width + 1;
   context.save();
+  for (const [first, last] of marks.thinned) hatch(context, frame, ratio, Math.max(frame.x, x(first)), Math.min(frame.x + frame.width, x(last)), palette.faint);
   const { ticks, bars } = tickRuns([...marks.snapshots].map(x).filter(shown), LEAST_GAP * ratio);
   context.fillStyle = palette.muted;
   for (const at of ticks) context.fillRect(Math.round(at - ratio / 2), bottom - 5 * ratio, ratio, 5 * ratio);
   context.globalAlpha = 0.55;
   for (const [from, to] of bars) context.fillRect(from, bottom - 3 * ratio, to - from, 3 * ratio);
   context.globalAlpha = 1;
-  context.fillStyle = palette.text;
-  for (const at of [...marks.deep].map(x).filter(shown)) {
-    const size = 4 * ratio;
-    context.beginPath();
-    for (const [dx, dy] of [[0, -size], [size, 0], [0, size], [-size, 0]] as const) context.lineTo(at + dx, bottom - 10 * ratio + dy);
-    context.fill();
-  }
+  for (const step of marks.deep) if (shown(x(step))) drawDiamond(context, x(step), bottom - DIAMOND.up * ratio, ratio, marks.compared.indexOf(step), palette);
   marks.curves.forEach((curve, row) => {
     let [crossed, pointed] = [-Infinity, -Infinity];
     context.strokeStyle = context.fillStyle = curve.colour;
@@ -67,6 +66,46 @@ export function drawLossMarks(context: CanvasRenderingContext2D, marks: LossMark
       } else if (at - crossed >= 6 * ratio) cross(context, (crossed = at), frame.y + (7 + 9 * row) * ratio, 3 * ratio);
     });
   });
+  context.restore();
+}
+
+/** Half a diamond's width, and how far its middle stands above the axis, pixels. */
+export const DIAMOND = { half: 4.5, up: 11 } as const;
+
+/** A deep snapshot: filled; of two that are compared the earlier one hollow, both in colour. */
+function drawDiamond(context: CanvasRenderingContext2D, x: number, y: number, ratio: number, compared: number, palette: (typeof PALETTES)["light"]): void {
+  const size = (DIAMOND.half + (compared >= 0 ? 1 : 0)) * ratio;
+  context.beginPath();
+  for (const [dx, dy] of [[0, -size], [size, 0], [0, size], [-size, 0]] as const) context.lineTo(x + dx, y + dy);
+  context.closePath();
+  context.fillStyle = compared === 0 ? palette.surface : compared > 0 ? palette.accent : palette.text;
+  context.strokeStyle = compared >= 0 ? palette.accent : palette.surface;
+  context.lineWidth = (compared >= 0 ? 1.6 : 1) * ratio;
+  context.fill();
+  context.stroke();
+}
+
+/** Height of a hatched stretch, and between its strokes, pixels. */
+const HATCH = { height: 9, gap: 5 };
+
+/** Slanted strokes along the bottom, where the ticks of snapshots would stand; at least one. */
+function hatch(context: CanvasRenderingContext2D, frame: Frame, ratio: number, left: number, right: number, colour: string): void {
+  if (right < left) return;
+  const [height, bottom] = [HATCH.height * ratio, frame.y + frame.height];
+  const width = Math.max(right - left, 2 * ratio);
+  context.save();
+  context.beginPath();
+  context.rect(left, bottom - height, width, height);
+  context.clip();
+  context.strokeStyle = colour;
+  context.lineWidth = ratio;
+  context.beginPath();
+  // Strokes stand at fixed places, so that neighbouring stretches look like one.
+  for (let at = Math.floor((left - height) / (HATCH.gap * ratio)) * HATCH.gap * ratio; at < left + width; at += HATCH.gap * ratio) {
+    context.moveTo(at, bottom);
+    context.lineTo(at + height, bottom - height);
+  }
+  context.stroke();
   context.restore();
 }
 

@@ -3,10 +3,11 @@
 import type { NeuronReply } from "../api/types";
 import { lastAtOrBefore, nearest } from "../lib/axis";
 import type { Palette } from "../lib/palette";
-import { beyond, fitScale, seeing, type ScaleName } from "../lib/scale";
+import { beyond, fitScale, seeing, type ScaleName, type ValueScale } from "../lib/scale";
 import { linearTicks } from "../lib/ticks";
 import { drawStepAxis, drawValueAxis, drawVertical, plotFrame, yOf } from "./chart";
 import { Clipped } from "./clipped";
+import { stretches, traceEnvelope } from "./envelope";
 import { cross, finiteRuns, type Frame } from "./spark";
 
 const MARGINS = { left: 58, right: 12, top: 8, bottom: 22 };
@@ -31,13 +32,26 @@ function domain(steps: Float64Array, range: readonly [number, number] | null): r
   return [first, Math.max(last, first + 1)];
 }
 
-/** The recorded step nearest to a place of the chart; null outside it or without steps. */
-export function stepAt(steps: Float64Array, range: readonly [number, number] | null, frame: Frame, x: number): number | null {
+/** The recorded step nearest to a place of the chart, any step where points sum steps up; null outside it or without steps. */
+export function stepAt({ step: steps, level }: NeuronReply, range: readonly [number, number] | null, frame: Frame, x: number): number | null {
   const [first, last] = domain(steps, range);
   const share = (x - frame.x) / frame.width;
   if (share < -0.02 || share > 1.02) return null;
+  if (level > 0) return Math.round(Math.min(last, Math.max(first, first + share * (last - first))));
   const at = nearest(steps, first + share * (last - first));
   return at < 0 ? null : steps[at]!;
+}
+
+/** An outline is filled this much fainter than it is stroked. */
+const FILL = 0.3;
+
+function traceCurve(context: CanvasRenderingContext2D, frame: Frame, values: Float32Array, runs: readonly [number, number][], x: (column: number) => number, scale: ValueScale): void {
+  context.beginPath();
+  for (const [a, b] of runs) {
+    context.moveTo(x(a), yOf(frame, scale, values[a]!));
+    if (a === b) context.lineTo(x(a) + 1.5, yOf(frame, scale, values[a]!));
+    for (let i = a + 1; i <= b; i++) context.lineTo(x(i), yOf(frame, scale, values[i]!));
+  }
 }
 
 export function drawSeries(context: CanvasRenderingContext2D, width: number, height: number, scene: SeriesScene): void {
@@ -58,6 +72,7 @@ export function drawSeries(context: CanvasRenderingContext2D, width: number, hei
   const exploded = drawn(to).some((value) => beyond(fitted, value) !== 0);
   const scale = exploded && scene.focus !== null ? seeing(fitted, drawn(lastAtOrBefore(steps, scene.focus))) : fitted;
   const x = (i: number): number => frame.x + ((steps[i]! - first) / (last - first)) * frame.width;
+  const parts = reply.level > 0 ? stretches(from, to, x) : null;
   drawValueAxis(context, frame, scale, palette);
   context.save();
   context.beginPath();
@@ -75,12 +90,15 @@ export function drawSeries(context: CanvasRenderingContext2D, width: number, hei
     context.globalAlpha = scene.units.length > 12 && !hovered ? 0.5 : 1;
     context.strokeStyle = scene.colours[order % scene.colours.length]!;
     context.lineWidth = hovered ? 2.75 : scene.units.length > 12 ? 1 : 1.5;
-    context.beginPath();
-    for (const [a, b] of finiteRuns(values, from, to)) {
-      context.moveTo(x(a), yOf(frame, scale, values[a]!));
-      if (a === b) context.lineTo(x(a) + 1.5, yOf(frame, scale, values[a]!));
-      for (let i = a + 1; i <= b; i++) context.lineTo(x(i), yOf(frame, scale, values[i]!));
-    }
+    if (parts) {
+      traceEnvelope(context, values, parts, (value) => yOf(frame, scale, value), 1);
+      const strength = context.globalAlpha;
+      context.globalAlpha = strength * FILL;
+      context.fillStyle = context.strokeStyle;
+      context.fill();
+      context.globalAlpha = strength;
+      context.lineWidth = hovered ? 1.5 : 1;
+    } else traceCurve(context, frame, values, finiteRuns(values, from, to), x, scale);
     context.stroke();
     context.strokeStyle = palette.bad;
     for (const [, b] of finiteRuns(values, from, to)) if (b < to) cross(context, x(b + 1), yOf(frame, scale, values[b]!), 3);

@@ -1,16 +1,13 @@
 /** The little chart in a node: mean line, min–max band, focus tick, marks where values were not finite. */
 
-import { shareOf, type SnapshotAxis } from "../lib/axis";
+import { onAxis, shareOf, shareOfFocus, shareOfStep, type SnapshotAxis } from "../lib/axis";
+import type { Curve, CurveScale } from "../lib/curvescale";
 import type { Palette } from "../lib/palette";
-import { beyond, position, type ValueScale } from "../lib/scale";
+import { beyond, position } from "../lib/scale";
 import { arrowhead } from "./clipped";
 
-export interface SparkData {
+export interface SparkData extends Curve, CurveScale {
   readonly axis: SnapshotAxis;
-  readonly scale: ValueScale;
-  readonly mean: Float32Array;
-  readonly low: Float32Array;
-  readonly high: Float32Array;
   readonly nonfinite: Float32Array;
 }
 
@@ -21,16 +18,15 @@ export interface Frame {
   readonly height: number;
 }
 
-export function drawSpark(context: CanvasRenderingContext2D, frame: Frame, data: SparkData, palette: Palette, hot: boolean, hovered: number | null): void {
-  const { axis, scale } = data;
+export function drawSpark(context: CanvasRenderingContext2D, frame: Frame, data: SparkData, palette: Palette, hot: boolean, hoveredStep: number | null): void {
+  const { axis, scale, cut } = data;
   const x = (index: number): number => frame.x + shareOf(axis, index) * frame.width;
   const y = (value: number): number => frame.y + frame.height * (1 - position(scale, value));
   context.save();
   context.beginPath();
   context.rect(frame.x, frame.y - 1, frame.width, frame.height + 2);
   context.clip();
-  const first = Math.max(0, Math.floor(axis.from) - 1);
-  const last = Math.min(data.mean.length - 1, Math.ceil(axis.to) + 1);
+  const [first, last] = onAxis(axis);
   for (const [a, b] of finiteRuns(data.low, first, last)) {
     context.beginPath();
     for (let i = a; i <= b; i++) context.lineTo(x(i), y(data.high[i]!));
@@ -41,8 +37,13 @@ export function drawSpark(context: CanvasRenderingContext2D, frame: Frame, data:
     context.fill();
     context.globalAlpha = 1;
   }
-  if (axis.focus >= 0) vertical(context, frame, x(axis.focus), palette.focus, 1.25);
-  if (hovered !== null && hovered !== axis.focus) vertical(context, frame, x(hovered), palette.faint, 1);
+  context.fillStyle = hot ? palette.heat : palette.edge;
+  if (cut.high) cutOff(context, frame, frame.y - 0.5);
+  if (cut.low) cutOff(context, frame, frame.y + frame.height - 0.5);
+  const place = (share: number): number => frame.x + share * frame.width;
+  if (axis.focus >= 0) vertical(context, frame, place(shareOfFocus(axis)), palette.focus, 1.25);
+  const at = hoveredStep === null ? NaN : place(shareOfStep(axis, hoveredStep));
+  if (Math.abs(at - place(shareOfFocus(axis))) > 0.5) vertical(context, frame, at, palette.faint, 1);
   context.strokeStyle = hot ? palette.heat : palette.line;
   context.lineWidth = 1.5;
   context.lineJoin = "round";
@@ -53,13 +54,25 @@ export function drawSpark(context: CanvasRenderingContext2D, frame: Frame, data:
     context.stroke();
   }
   context.fillStyle = hot ? palette.heat : palette.line;
-  for (let i = first; i <= last; i++) {
-    if (beyond(scale, data.high[i]!) > 0) arrowhead(context, x(i), frame.y, 1, 2.5);
-    if (beyond(scale, data.low[i]!) < 0) arrowhead(context, x(i), frame.y + frame.height, -1, 2.5);
-  }
+  // Where the band lies beyond the axis as a rule, its cut edge says so; only the mean's leaving is an event.
+  marks(context, [first, last], x, (i) => beyond(scale, (cut.high ? data.mean : data.high)[i]!) > 0, frame.y, 1);
+  marks(context, [first, last], x, (i) => beyond(scale, (cut.low ? data.mean : data.low)[i]!) < 0, frame.y + frame.height, -1);
   context.strokeStyle = palette.bad;
   for (let i = first; i <= last; i++) if (data.nonfinite[i]! > 0) cross(context, x(i), frame.y + 3, 2.2);
   context.restore();
+}
+
+/** Arrowheads nearer than this to the last one say nothing new, pixels. */
+const APART = 4;
+
+function marks(context: CanvasRenderingContext2D, [first, last]: readonly [number, number], x: (column: number) => number, leaves: (column: number) => boolean, y: number, up: 1 | -1): void {
+  let before = -Infinity;
+  for (let i = first; i <= last; i++) if (leaves(i) && x(i) - before >= APART) arrowhead(context, (before = x(i)), y, up, 2.5);
+}
+
+/** The edge at which a band is cut off: dashes along it. */
+function cutOff(context: CanvasRenderingContext2D, frame: Frame, y: number): void {
+  for (let x = frame.x + 1; x < frame.x + frame.width; x += 6) context.fillRect(x, y, 3, 1);
 }
 
 /** Stretches [first, last] of consecutive finite values. */

@@ -17,6 +17,13 @@ export function formatValue(value: number, digits = 3): string {
   return text.replaceAll("-", "−");
 }
 
+/** One value, or the least and the greatest where there are several. */
+export const formatExtent = (low: number, high: number, digits = 3): string =>
+  low === high || (Number.isNaN(low) && Number.isNaN(high)) ? formatValue(low, digits) : `${formatValue(low, digits)} to ${formatValue(high, digits)}`;
+
+/** `at step 7`, or the steps that a point covers. */
+export const formatSteps = (first: number, last: number): string => (first === last ? `at step ${formatCount(first)}` : `over steps ${formatCount(first)} to ${formatCount(last)}`);
+
 /** A robust z-score, short enough for a badge. */
 export function formatScore(score: number): string {
   if (Number.isNaN(score)) return "–";

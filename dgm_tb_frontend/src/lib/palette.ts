@@ -17,6 +17,9 @@ export interface Palette {
   readonly heatText: string;
   readonly outlier: string;
   readonly bad: string;
+  /** Credit that pushes up, and that pulls down, as text and bars. */
+  readonly push: string;
+  readonly pull: string;
   readonly line: string;
   readonly band: string;
   readonly edge: string;
@@ -31,13 +34,13 @@ export const PALETTES: { readonly light: Palette; readonly dark: Palette } = {
   light: {
     page: "#f4f5f7", surface: "#ffffff", raised: "#ffffff", text: "#1c2330", muted: "#586274", faint: "#8b94a3",
     hairline: "#e6e9ee", border: "#cfd5de", accent: "#0067a8", accentSoft: "#e3f0f9", focus: "#0067a8", heat: "#d55e00", heatText: "#963f00", outlier: "#6f4bb8",
-    bad: "#a8326f", line: "#33507a", band: "#b9cbe6", edge: "#8d97a8", residual: "#00805d", feedback: "#a8558a",
+    bad: "#a8326f", push: "#0067a8", pull: "#b84d00", line: "#33507a", band: "#b9cbe6", edge: "#8d97a8", residual: "#00805d", feedback: "#a8558a",
     good: "#00805d", group: "#f8f9fb",
   },
   dark: {
     page: "#14171c", surface: "#1c2027", raised: "#262b34", text: "#e8ebf0", muted: "#a4adbb", faint: "#7c8696",
     hairline: "#2c323c", border: "#414957", accent: "#62b6ea", accentSoft: "#1d3547", focus: "#62b6ea", heat: "#ff8c42", heatText: "#ffa466", outlier: "#b79cf2",
-    bad: "#ef84b8", line: "#a9c4ee", band: "#3a5174", edge: "#78839a", residual: "#2fc29a", feedback: "#d895bd",
+    bad: "#ef84b8", push: "#62b6ea", pull: "#ff8c42", line: "#a9c4ee", band: "#3a5174", edge: "#78839a", residual: "#2fc29a", feedback: "#d895bd",
     good: "#2fc29a", group: "#20252d",
   },
 };

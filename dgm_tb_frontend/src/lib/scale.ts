@@ -1,5 +1,6 @@
 /** Value axes: linear, symlog and robust maps from a value to a position in [0, 1], with their ticks. */
 
+import { sampled } from "./sampled";
 import { linearTicks, logarithmicTicks } from "./ticks";
 
 export type ScaleName = "linear" | "symlog" | "robust";
@@ -55,9 +56,12 @@ export function valueAt(scale: ValueScale, share: number): number {
 
 const quantile = (sorted: Float32Array, q: number): number => sorted[Math.round(q * (sorted.length - 1))] ?? 0;
 
-/** A scale that fits finite values; with nothing finite it spans [0, 1]. */
+/** Values that suffice to tell quantiles; to sort hundreds of thousands would be felt. */
+const SAMPLED = 50_000;
+
+/** A scale that fits finite values; with nothing finite it spans [0, 1]. Of very many the quantiles are told from a sample. */
 export function fitScale(name: ScaleName, values: ArrayLike<number>): ValueScale {
-  const finite = Float32Array.from(values).filter(Number.isFinite).sort();
+  const finite = Float32Array.from(sampled(values, SAMPLED)).sort();
   if (finite.length === 0) return { name, low: 0, high: 1, threshold: 1 };
   const [from, to] = name === "robust" ? [quantile(finite, 0.01), quantile(finite, 0.99)] : [finite[0]!, finite[finite.length - 1]!];
   const magnitudes = finite.map(Math.abs).filter((size) => size > 0).sort();

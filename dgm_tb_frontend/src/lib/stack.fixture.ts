@@ -3,7 +3,7 @@
 import type { GraphNode, GraphReply } from "../api/types";
 
 const node = (name: string, group: string): GraphNode =>
-  ({ name, group, module_type: "Linear", units: 4, programs: [], quantities: ["activation"], parameters: 0, shape: [], calls: 1, kind: "module" });
+  ({ name, group, module_type: "Linear", units: 4, programs: [], quantities: ["activation"], parameters: 0, shape: [], calls: 1, kind: "module", role: "" });
 
 export function stack(blocks: number, depth: number): GraphReply {
   const nodes = [node("input", "")];

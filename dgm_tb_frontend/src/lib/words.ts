@@ -1,5 +1,6 @@
 /** The tab's own words, explained once: for tooltips and for the help. */
 
+import { formatCount } from "./numbers";
 import { EXTREME } from "./palette";
 
 export const WORDS = {
@@ -10,5 +11,13 @@ export const WORDS = {
   focus: "The snapshot being looked at; all charts mark it with a blue line.",
   window: "How many snapshots before and after the focus the charts show.",
   program: "What one backward pass was called on: a GAN has one for its generator and one for its discriminator.",
-  clipped: "Values beyond the axis: it ends a thousand times above the usual size, so that the crowd stays legible, and in nodes at four times what was there up to the focus.",
+  clipped: "Values beyond the axis: it ends a thousand times above the usual size, so that the crowd stays legible.",
+  nodeAxis: "A node’s axis follows the mean of its units up to the focus, so that one sees the layer move. The band from the least to the greatest unit is cut off, marked by a dashed edge, where single units lie more than three times as far from the mean as those on its other side. Linear and One axis show the whole band.",
+  point: "A long range is drawn from points that each sum up many snapshots: the least and the greatest value among them, so that a jump of a single snapshot is still seen. Brush a shorter range to see every snapshot.",
+  thinned: "To stay within its share of the disk the run gave up the single snapshots of this stretch. What is drawn of it are the least and greatest values over several snapshots.",
+  whole: "Draw all charts over the whole run, also while it grows.",
 } as const;
+
+/** What a point of a reply is; of a thinned stretch there may be only points of more snapshots. */
+export const resolution = ({ level, each }: { readonly level: number; readonly each: number }, thinned: boolean): string =>
+  level > 0 ? `each point: min and max over ${formatCount(each)}${thinned ? " or more" : ""} snapshots` : "every snapshot";

@@ -41,7 +41,7 @@ export const pause = (): void => void (atoms.pinned.value = focus.value);
 export function followLive(): void {
   batch(() => {
     atoms.pinned.value = null;
-    atoms.range.value = null;
+    if (atoms.range.value !== atoms.WHOLE) atoms.range.value = null;
   });
 }
 
@@ -55,6 +55,9 @@ export function brush(from: number, to: number): void {
     else if (atoms.pinned.value === null) pause();
   });
 }
+
+/** Shows the whole run, and what is still to come of it; or again the window around the focus. */
+export const toggleWhole = (): void => void (atoms.range.value = atoms.range.value === atoms.WHOLE ? null : atoms.WHOLE);
 
 export const clearRange = (): void => void (atoms.range.value = null);
 

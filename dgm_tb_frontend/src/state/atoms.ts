@@ -11,6 +11,8 @@ export type { LossScale };
 export type Theme = "light" | "dark";
 export type Range = readonly [from: number, to: number];
 
+/** The range that grows with the run. */
+export const WHOLE: Range = [-Infinity, Infinity];
 export const DEFAULT_WINDOW = 25;
 export const DEFAULT_LINES = 300;
 /** The `neuron` route's limit. */
@@ -20,6 +22,8 @@ export const MOST_UNITS = 256;
 
 /** Every run by name, as the heartbeat reported it. */
 export const runs = signal<ReadonlyMap<string, RunInfo>>(new Map());
+/** Runs that the server has found and not read yet. */
+export const unread = signal(0);
 /** The log directory that TensorBoard serves. */
 export const logdir = signal("");
 /** Where the heartbeat stands; sent back as `since`. */
@@ -37,7 +41,7 @@ export const now = signal(Date.now() / 1000);
 export const loss = signal<Resource<LossHistory>>(emptyResource());
 /** The data-flow graph of the chosen run. */
 export const graph = signal<Resource<GraphReply>>(emptyResource());
-/** The windowed curve of every node. */
+/** The curve of every node, in the window or over the range. */
 export const aggregates = signal<Resource<AggregatesReply>>(emptyResource());
 /** The sampled lines of the chosen node. */
 export const layer = signal<Resource<LayerReply>>(emptyResource());
@@ -64,7 +68,7 @@ export const sharedAxis = signal(false);
 export const program = signal<string | null>(null);
 /** The pinned focus step; null follows the newest snapshot. */
 export const pinned = signal<number | null>(null);
-/** A brushed range of steps; null shows everything. */
+/** A brushed range of steps, or the whole run; null shows the window around the focus. */
 export const range = signal<Range | null>(null);
 /** Snapshots on each side of the focus. */
 export const windowSize = signal(DEFAULT_WINDOW);

@@ -2,27 +2,42 @@
 
 import { computed } from "@preact/signals";
 import type { SparkData } from "../canvas/spark";
-import { lastAtOrBefore } from "../lib/axis";
+import { columnOf } from "../lib/axis";
+import { condensed, condensedAxis, condensedCurve } from "../lib/condense";
+import { type CurveScale, curveScale } from "../lib/curvescale";
 import { isGroup, nameOf } from "../lib/hierarchy";
-import { fitScale, seeing, type ValueScale } from "../lib/scale";
+import { fitScale } from "../lib/scale";
 import * as atoms from "./atoms";
 import { axisFor, hierarchy, programMark } from "./getters";
 
-/** Value scales of the nodes' charts, a row each; one for all when they share it. */
-export const scales = computed<readonly ValueScale[]>(() => {
+/** The axis of all nodes' charts, with few enough columns to be drawn at every move of the pointer. */
+const shared = computed(() => {
   const data = atoms.aggregates.value.data;
-  if (!data) return [];
+  return data && data.step.length ? condensedAxis(axisFor(data.step, data.focus, data.level)) : null;
+});
+
+/** What is drawn, a row each. */
+const curves = computed(() => {
+  const [data, at] = [atoms.aggregates.value.data, shared.value];
+  if (!data || !at) return [];
   const width = data.step.length;
-  const name = atoms.scale.value;
-  if (atoms.sharedAxis.value) {
-    const shared = fitScale(name, [...data.low, ...data.high]);
-    return data.nodes.map(() => shared);
-  }
-  const at = lastAtOrBefore(data.step, data.focus);
   return data.nodes.map((_, row) => {
-    const [low, high] = [data.low, data.high].map((values) => values.subarray(row * width, (row + 1) * width)) as [Float32Array, Float32Array];
-    return seeing(fitScale(name, [...low, ...high]), [...low.subarray(0, at + 1), ...high.subarray(0, at + 1)]);
+    const part = (values: Float32Array): Float32Array => values.subarray(row * width, (row + 1) * width);
+    const curve = condensedCurve({ mean: part(data.mean), low: part(data.low), high: part(data.high) }, at.groups);
+    return { ...curve, nonfinite: condensed(part(data.nonfinite), at.groups) };
   });
+});
+
+/** Value axes of the nodes' charts, a row each; one for all when they share it. */
+export const scales = computed<readonly CurveScale[]>(() => {
+  const [data, at, all] = [atoms.aggregates.value.data, shared.value, curves.value];
+  if (!data || !at) return [];
+  if (atoms.sharedAxis.value) {
+    const scale = fitScale(atoms.scale.value, all.flatMap(({ low, high }) => [...low, ...high]));
+    return all.map(() => ({ scale, cut: { low: false, high: false } }));
+  }
+  const focus = columnOf(at.axis.steps, data.focus);
+  return all.map((curve) => curveScale(atoms.scale.value, curve, focus));
 });
 
 /** Why a recorded node has no curve for what is chosen at the top. */
@@ -35,9 +50,6 @@ export function gapOf(id: string): string | null {
 }
 
 export function sparkOf(row: number): SparkData | null {
-  const data = atoms.aggregates.value.data;
-  const scale = scales.value[row];
-  if (!data || !scale) return null;
-  const part = (values: Float32Array): Float32Array => values.subarray(row * data.step.length, (row + 1) * data.step.length);
-  return { axis: axisFor(data.step, data.focus), scale, mean: part(data.mean), low: part(data.low), high: part(data.high), nonfinite: part(data.nonfinite) };
+  const [curve, scale, at] = [curves.value[row], scales.value[row], shared.value];
+  return curve && scale && at ? { axis: at.axis, ...scale, ...curve } : null;
 }

@@ -1,9 +1,10 @@
 /** Everything that follows from the atoms, memoised. */
 
 import { computed } from "@preact/signals";
-import { lastAtOrBefore, type SnapshotAxis, snapshotAxis } from "../lib/axis";
+import { columnOf, firstAtOrAfter, lastAtOrBefore, type SnapshotAxis, snapshotAxis } from "../lib/axis";
 import { buildHierarchy, groupId, type Hierarchy, initialExpansion, isGroup, nameOf, nodeId, visibleLeaves } from "../lib/hierarchy";
 import { sharedPrefix } from "../lib/names";
+import { sampled } from "../lib/sampled";
 import type { GraphNode, RunInfo } from "../api/types";
 import * as atoms from "./atoms";
 
@@ -23,20 +24,23 @@ export const run = computed<RunInfo | null>(() => {
   return atoms.runs.value.get(atoms.firstRun.value ?? "") ?? newestRun.value;
 });
 
-/** Steps of all snapshots of the run, ascending. */
+/** Stretches of steps whose single snapshots were given up. */
+export const thinned = computed<RunInfo["thinned"]>(() => run.value?.thinned ?? []);
+
+/** Steps of all snapshots of the run that there are, ascending; none of a thinned stretch. */
 export const snapshots = computed<Float64Array>(() => atoms.loss.value.data?.snapshots ?? new Float64Array());
 
-/** Metrics drawn in the loss chart. */
+/** Metrics drawn in the loss chart; what the recorder itself logs of a loss (`dgm/…`) is no loss. */
 export const metrics = computed<ReadonlySet<string>>(() => {
   const columns = atoms.loss.value.data?.columns ?? [];
-  return atoms.shownMetrics.value ?? new Set([...columns.slice(0, 1), ...columns.slice(1).filter((name) => /loss/i.test(name)).slice(0, 3)]);
+  return atoms.shownMetrics.value ?? new Set([...columns.slice(0, 1), ...columns.slice(1).filter((name) => /loss/i.test(name) && !name.startsWith("dgm/")).slice(0, 3)]);
 });
 
 /** The value axis of the loss chart: symlog once the loss has left its usual size a hundredfold behind. */
 export const lossScale = computed<atoms.LossScale>(() => {
   const chosen = atoms.lossScale.value;
   if (chosen) return chosen;
-  const sizes = (atoms.loss.value.data?.values[0] ?? new Float64Array()).filter(Number.isFinite).map(Math.abs).sort();
+  const sizes = Float64Array.from(sampled(atoms.loss.value.data?.values[0] ?? [], 20_000), Math.abs).sort();
   const median = sizes[sizes.length >> 1] ?? 0;
   return (sizes.at(-1) ?? 0) > 100 * median ? "symlog" : "linear";
 });
@@ -56,18 +60,25 @@ export const focus = computed<number | null>(() => {
 /** Position of the focus among all snapshots; -1 without one. */
 export const focusIndex = computed(() => (focus.value === null ? -1 : lastAtOrBefore(snapshots.value, focus.value)));
 
-/** Snapshots asked for on each side of the focus: the window, or as many as a brushed range needs. */
-export const reach = computed(() => {
-  const brushed = atoms.range.value;
-  if (!brushed) return atoms.windowSize.value;
-  const steps = snapshots.value;
-  const [from, to] = [lastAtOrBefore(steps, brushed[0] - 1e-9) + 1, lastAtOrBefore(steps, brushed[1])];
-  return Math.min(1000, Math.max(1, focusIndex.value - from, to - focusIndex.value));
+/** First and last step of what was recorded, summed up or not; null before the first snapshot. */
+const recorded = computed<readonly [number, number] | null>(() => {
+  const [steps, gone] = [snapshots.value, thinned.value];
+  const ends = [steps[0], steps.at(-1), gone[0]?.[0], gone.at(-1)?.[1]].filter((step) => step !== undefined);
+  return ends.length ? [Math.min(...ends), Math.max(...ends)] : null;
 });
 
-/** The axis on which the steps of a windowed reply are drawn. */
-export const axisFor = (steps: Float64Array, at: number): SnapshotAxis =>
-  snapshotAxis(steps, { focus: at, window: atoms.windowSize.value, following: following.value, range: atoms.range.value });
+/** The steps asked for by a brushed range or the whole run; null where the window around the focus is asked for. */
+export const span = computed<readonly [first: number, last: number] | null>(() => {
+  const [chosen, all] = [atoms.range.value, recorded.value];
+  if (!chosen || !all) return null;
+  const [first, last] = [Math.max(chosen[0], all[0]), Math.min(chosen[1], all[1])];
+  const held = lastAtOrBefore(snapshots.value, last) - firstAtOrAfter(snapshots.value, first) + 1;
+  return held > 1 || thinned.value.some(([a, b]) => a <= last && b >= first) ? [first, last] : null;
+});
+
+/** The axis on which a reply's steps are drawn. */
+export const axisFor = (steps: Float64Array, at: number, level: number): SnapshotAxis =>
+  snapshotAxis(steps, { focus: at, window: atoms.windowSize.value, following: following.value, range: span.value, level });
 
 export const hierarchy = computed<Hierarchy | null>(() => {
   const data = atoms.graph.value.data;
@@ -132,7 +143,7 @@ export interface NodeScore {
   readonly row: number;
   /** Robust z of the jump into the focus; NaN where it cannot be told. */
   readonly score: number;
-  /** How many non-finite values its units saw at the focus. */
+  /** How many non-finite values its units saw at the focus; where points sum snapshots up, at most how many in the focus's point. */
   readonly nonfinite: number;
   /** Whether the focus is the first snapshot at which it saw some: that is worse than any jump. */
   readonly broke: boolean;
@@ -142,12 +153,15 @@ export interface NodeScore {
 export const ranking = computed<readonly NodeScore[]>(() => {
   const data = atoms.aggregates.value.data;
   if (!data) return [];
-  const at = lastAtOrBefore(data.step, data.focus);
+  const at = columnOf(data.step, data.focus);
   const width = data.step.length;
   const scores = [...rows.value].map(([name, row]): NodeScore => {
     const nonfinite = (at >= 0 && data.nonfinite[row * width + at]) || 0;
     const before = (at >= 1 && data.nonfinite[row * width + at - 1]) || 0;
-    return { node: name, row, score: data.score[row] ?? NaN, nonfinite, broke: nonfinite > 0 && before === 0 && at >= 1 };
+    const score = data.score[row] ?? NaN;
+    // A point cannot say at which of its snapshots they came; the score, which is of the focus alone, can.
+    const broke = nonfinite > 0 && (data.level > 0 ? score === Infinity : before === 0 && at >= 1);
+    return { node: name, row, score, nonfinite, broke };
   });
   return scores.sort((a, b) => urgency(b) - urgency(a) || 0);
 });

@@ -1,9 +1,11 @@
 import { describe, expect, it } from "vitest";
+import { WHOLE } from "./atoms";
 import { DEFAULT_LINK, type LinkState, readHash, writeHash } from "./hash";
 
 const FULL: LinkState = {
   run: "a/b=c&d ü", quantity: "weight_gradient", statistic: "zero_fraction", scale: "robust", program: "backward#1", focus: 0, range: [3, 700], window: 7,
   open: new Set(["enc.b,0", "dec"]), node: "dec.conv#1", units: [5, 0, 511], lines: 500,
+  cause: { method: "change", from: 1200, to: 1303, batch: "same", of: "gradient" },
 };
 
 describe("the hash", () => {
@@ -11,6 +13,11 @@ describe("the hash", () => {
     const plain = { ...FULL, open: new Set(["dec", "enc"]) };
     expect(readHash(writeHash("#dgm", plain))).toEqual(plain);
     expect(readHash(writeHash("", DEFAULT_LINK))).toEqual(DEFAULT_LINK);
+  });
+
+  it("says the whole run in a word", () => {
+    const hash = writeHash("", { ...DEFAULT_LINK, range: WHOLE });
+    expect([hash, readHash(hash).range]).toEqual(["#p.dgm.range=whole", WHOLE]);
   });
 
   it("tells no open group from the default depth", () => {
@@ -23,7 +30,7 @@ describe("the hash", () => {
     expect(writeHash("#dgm", { ...DEFAULT_LINK, focus: 0 })).toBe("#dgm&p.dgm.focus=0");
   });
 
-  it.each(["p.dgm.quantity=soul", "p.dgm.scale=", "p.dgm.focus=x", "p.dgm.range=9", "p.dgm.range=9,3", "p.dgm.window=0", "p.dgm.window=1e9", "p.dgm.lines=NaN", "p.dgm.node", "p.dgm.=", "%", "p.dgm.run=%E0%A4%A"])(
+  it.each(["p.dgm.quantity=soul", "p.dgm.scale=", "p.dgm.focus=x", "p.dgm.range=9", "p.dgm.range=9,3", "p.dgm.window=0", "p.dgm.window=1e9", "p.dgm.lines=NaN", "p.dgm.cause=soul,1", "p.dgm.node", "p.dgm.=", "%", "p.dgm.run=%E0%A4%A"])(
     "falls back to the default for %s", (part) => {
       const { run, ...rest } = readHash(`#dgm&${part}`);
       const { run: _, ...defaults } = DEFAULT_LINK;

@@ -2,7 +2,8 @@
 
 import { QUANTITIES, STATISTICS, type Quantity, type Statistic } from "../api/types";
 import type { ScaleName } from "../lib/scale";
-import { DEFAULT_LINES, DEFAULT_WINDOW, type Range } from "./atoms";
+import type { Cause } from "./credit";
+import { DEFAULT_LINES, DEFAULT_WINDOW, type Range, WHOLE } from "./atoms";
 
 export interface LinkState {
   readonly run: string | null;
@@ -17,11 +18,13 @@ export interface LinkState {
   readonly node: string | null;
   readonly units: readonly number[];
   readonly lines: number;
+  readonly cause: Cause | null;
 }
 
 export const DEFAULT_LINK: LinkState = {
   run: null, quantity: "activation", statistic: "mean", scale: "symlog", program: null, focus: null, range: null,
   window: DEFAULT_WINDOW, open: null, node: null, units: [], lines: DEFAULT_LINES,
+  cause: null,
 };
 
 const PREFIX = "p.dgm.";
@@ -56,8 +59,9 @@ const CODECS: { readonly [K in keyof LinkState]: Codec<LinkState[K]> } = {
   program: name,
   focus: { write: (value) => (value === null ? null : String(value)), read: finite },
   range: {
-    write: (value) => value && value.join(","),
+    write: (value) => (value === WHOLE ? "whole" : value && value.join(",")),
     read: (text) => {
+      if (text === "whole") return WHOLE;
       const [from, to] = text.split(",").map(finite);
       return from !== undefined && to !== undefined && from < to ? [from, to] : undefined;
     },
@@ -70,6 +74,16 @@ const CODECS: { readonly [K in keyof LinkState]: Codec<LinkState[K]> } = {
   node: name,
   units: { write: (value) => (value.length ? value.join(",") : null), read: integers },
   lines: within(20, 2000),
+  cause: {
+    // Method, from, to, batch, of what; an empty place stands for what the focus suggests.
+    write: (value) => value && [value.method, value.from ?? "", value.to ?? "", value.batch, value.of ?? ""].join(","),
+    read: (text) => {
+      const [method, from, to, batch, of] = text.split(",");
+      const step = (part: string | undefined): number | null => finite(part ?? "") ?? null;
+      const what = (["activation", "gradient", "loss"] as const).find((one) => one === of) ?? null;
+      return method === "change" || method === "value" ? { method, from: step(from), to: step(to), batch: batch === "same" ? "same" : "own", of: what } : undefined;
+    },
+  },
 };
 
 const KEYS = Object.keys(CODECS) as (keyof LinkState)[];

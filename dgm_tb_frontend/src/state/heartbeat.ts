@@ -31,6 +31,7 @@ export function apply(reply: RunsReply, clock: number): void {
     }
     atoms.runs.value = mergeRuns(atoms.runs.peek(), reply);
     atoms.cursor.value = reply.cursor;
+    atoms.unread.value = reply.unread;
     // Without this the view would jump from run to run as they write in turn.
     const first = atoms.runs.value.get(atoms.firstRun.peek() ?? "");
     if (!first || first.snapshots === 0) atoms.firstRun.value = newestRun.value?.name ?? null;

@@ -1,8 +1,9 @@
 /** Keyboard shortcuts: one table, read by the handler and by the help. */
 
 import { batch } from "@preact/signals";
-import { chooseNode, chooseUnits, clearRange, followLive, moveFocus } from "./actions";
+import { chooseNode, chooseUnits, clearRange, followLive, moveFocus, toggleWhole } from "./actions";
 import * as atoms from "./atoms";
+import { cause, closeCause, why } from "./credit";
 
 interface Shortcut {
   readonly keys: readonly string[];
@@ -11,9 +12,10 @@ interface Shortcut {
   readonly act: () => void;
 }
 
-/** Esc undoes the narrowest choice first: help, units, range, node. */
+/** Esc undoes the narrowest choice first: help, cause, units, range, node. */
 function escape(): void {
   if (atoms.helpOpen.value) atoms.helpOpen.value = false;
+  else if (cause.value) closeCause();
   else if (atoms.chosenUnits.value.length) chooseUnits([], false);
   else if (atoms.range.value) clearRange();
   else chooseNode(null);
@@ -23,10 +25,12 @@ export const SHORTCUTS: readonly Shortcut[] = [
   { keys: ["ArrowLeft"], shown: "←", means: "previous snapshot", act: () => moveFocus(-1) },
   { keys: ["ArrowRight"], shown: "→", means: "next snapshot", act: () => moveFocus(1) },
   { keys: ["l", "L"], shown: "L", means: "follow the newest snapshot", act: followLive },
+  { keys: ["w", "W"], shown: "W", means: "the whole run, and back", act: toggleWhole },
+  { keys: ["y", "Y"], shown: "Y", means: "why? – the cause for the chosen units", act: () => void (atoms.chosenNode.value !== null && why()) },
   { keys: ["["], shown: "[", means: "halve the window around the focus", act: () => resize(0.5) },
   { keys: ["]"], shown: "]", means: "double the window around the focus", act: () => resize(2) },
   { keys: ["/"], shown: "/", means: "find a module by name or type", act: () => document.getElementById("search")?.focus() },
-  { keys: ["Escape"], shown: "Esc", means: "undo the last choice: units, range, node", act: escape },
+  { keys: ["Escape"], shown: "Esc", means: "undo the last choice: cause, units, range, node", act: escape },
   { keys: ["?"], shown: "?", means: "this list", act: () => void (atoms.helpOpen.value = !atoms.helpOpen.value) },
 ];
 
@@ -39,6 +43,9 @@ export const GESTURES: readonly (readonly [shown: string, means: string])[] = [
   ["Scroll, Ctrl-scroll", "move and zoom the network; drag moves it, too"],
   ["Click a line", "choose its unit; with Shift several"],
   ["Drag across lines", "choose all units whose lines are touched"],
+  ["Click ◆ under the loss", "explain the change to that deep snapshot"],
+  ["Click a tile", "make that unit the next target; the way back stands above"],
+  ["← → ↑ ↓ on a tile", "to the tiles around it"],
 ];
 
 const MOST_WINDOW = 200;

@@ -3,6 +3,7 @@
 import { batch, effect } from "@preact/signals";
 import { readAddress, watchAddress, writeAddress } from "../lib/host";
 import * as atoms from "./atoms";
+import { cause } from "./credit";
 import { type LinkState, readHash, writeHash } from "./hash";
 
 function current(): LinkState {
@@ -19,6 +20,7 @@ function current(): LinkState {
     node: atoms.chosenNode.value,
     units: atoms.chosenUnits.value,
     lines: atoms.lineBudget.value,
+    cause: cause.value,
   };
 }
 
@@ -36,6 +38,7 @@ function restore(link: LinkState): void {
     atoms.chosenNode.value = link.node;
     atoms.chosenUnits.value = link.units;
     atoms.lineBudget.value = link.lines;
+    cause.value = link.cause;
     if (link.node !== null) atoms.revealed.value = { node: link.node, times: (atoms.revealed.peek()?.times ?? 0) + 1 };
   });
 }

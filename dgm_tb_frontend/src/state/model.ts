@@ -7,8 +7,10 @@
 
 import { isGroup, nameOf } from "../lib/hierarchy";
 import * as atoms from "./atoms";
-import { boxScore, focus, following, layerGap, open, ranking, run, snapshots } from "./getters";
+import { cause, credited, deepSteps, explained, from, origin, outcome, ranked, target, to, trail, trial } from "./credit";
+import { boxScore, focus, following, layerGap, open, ranking, run, snapshots, span, thinned } from "./getters";
 import { probes } from "./probes";
+import { picture } from "./tableau";
 
 const LISTED_UNITS = 2000;
 
@@ -24,9 +26,9 @@ export const model = {
     const info = run.peek();
     return info && { name: info.name, state: info.state, snapshots: info.snapshots, lastStep: info.last_step };
   },
-  /** The focus step, and whether it follows the newest snapshot. */
+  /** The focus step, whether it follows the newest snapshot, and the steps asked for: a range, or null for the window. */
   get focus() {
-    return { step: focus.peek(), following: following.peek(), window: atoms.windowSize.peek(), range: atoms.range.peek() };
+    return { step: focus.peek(), following: following.peek(), window: atoms.windowSize.peek(), range: span.peek(), whole: atoms.range.peek() === atoms.WHOLE };
   },
   get quantity() {
     return { quantity: atoms.quantity.peek(), statistic: atoms.statistic.peek(), scale: atoms.scale.peek(), theme: atoms.theme.peek() };
@@ -34,7 +36,7 @@ export const model = {
   /** The loss chart: how many steps and snapshots it holds, and where a step stands. */
   get loss() {
     const data = atoms.loss.peek().data;
-    return { steps: data?.step.length ?? 0, snapshots: [...snapshots.peek()], columns: [...(data?.columns ?? [])], pointOf: (step: number) => probes.lossPoint(step) };
+    return { steps: data?.step.length ?? 0, snapshots: [...snapshots.peek()], columns: [...(data?.columns ?? [])], thinned: [...thinned.peek()], pointOf: (step: number) => probes.lossPoint(step) };
   },
   /** Boxes of the network on screen or not: `kind` node or group, place, score (null where it cannot be told). */
   get nodes() {
@@ -42,6 +44,11 @@ export const model = {
       const score = boxScore(id);
       return { kind: isGroup(id) ? "group" : "node", name: nameOf(id), open: shown, box, score: score && !Number.isNaN(score.score) ? score.score : null, nonfinite: score?.nonfinite ?? 0 };
     });
+  },
+  /** How the nodes' charts sum snapshots up, and over which steps. */
+  get resolution() {
+    const data = atoms.aggregates.peek().data;
+    return data && { level: data.level, each: data.each, columns: data.step.length, first: data.step[0] ?? null, last: data.step.at(-1) ?? null };
   },
   get openGroups(): string[] {
     return [...open.peek()];
@@ -56,7 +63,7 @@ export const model = {
     if (!data) return null;
     const units = [...data.unit.subarray(0, LISTED_UNITS)];
     return {
-      node: data.node, program: data.program, focus: data.focus, total: data.units, drawn: data.drawn, steps: [...data.step], units,
+      node: data.node, program: data.program, level: data.level, each: data.each, focus: data.focus, total: data.units, drawn: data.drawn, steps: [...data.step], units,
       outliers: units.filter((_, line) => data.outlier[line]), nonfinite: units.filter((_, line) => data.nonfinite[line]),
       weights: [...data.weight.subarray(0, LISTED_UNITS)], hovered: atoms.hoveredUnit.peek(), density: atoms.density.peek().data !== null,
       pointOf: (unit: number, step: number) => probes.unitPoint(unit, step),
@@ -64,7 +71,25 @@ export const model = {
   },
   /** What is chosen: node and units, and the units whose full series are on show. */
   get selection() {
-    return { node: atoms.chosenNode.peek(), units: [...atoms.chosenUnits.peek()], series: [...(atoms.neuron.peek().data?.units ?? [])], statistic: atoms.seriesStatistic.peek() };
+    return { node: atoms.chosenNode.peek(), units: [...atoms.chosenUnits.peek()], series: [...(atoms.neuron.peek().data?.units ?? [])], level: atoms.neuron.peek().data?.level ?? null, steps: [...(atoms.neuron.peek().data?.step ?? [])], statistic: atoms.seriesStatistic.peek() };
+  },
+  /** The neuron level: what is explained since when, how far the worker is, the columns with their tiles, what was tried; null while it is closed. */
+  get credit() {
+    const [answer, shown, how] = [credited.peek(), picture.peek(), cause.peek()];
+    if (!how) return null;
+    const reply = answer.dataKey === answer.key ? answer.data : null;
+    return {
+      target: target.peek(), of: explained.peek(), method: how.method, batch: how.batch, from: from.peek(), to: to.peek(), trail: trail.peek().map((stop) => ({ ...stop })),
+      state: answer.state, message: answer.message, before: reply?.before ?? null, after: reply?.after ?? null, gap: reply?.gap ?? null, converged: reply?.converged ?? null, pathNodes: reply?.nodes ?? answer.nodes,
+      aim: shown?.target ?? null,
+      columns: shown?.columns.map(({ scale, blocks }) => ({ scale, blocks: blocks.map(({ node, units, sum, tiles, others }) => ({ node, units, sum, tiles: tiles.map(({ unit, credit, share }) => ({ unit, credit, share })), others: others.count })) })) ?? [],
+      samples: { ...ranked.peek() }, origin: origin.peek().data?.origin ?? null, originState: origin.peek().state,
+      trial: trial.peek(), outcome: outcome.peek().data, outcomeState: outcome.peek().state,
+    };
+  },
+  /** Steps of the deep snapshots. */
+  get deep(): number[] {
+    return [...deepSteps.peek()];
   },
   /** Errors on show, by panel. */
   get errors() {

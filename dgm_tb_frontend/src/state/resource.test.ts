@@ -14,8 +14,8 @@ describe("ask", () => {
   it("drops the reply to a question that is no longer asked", async () => {
     const target = signal<Resource<string>>(emptyResource());
     const [old, fresh] = [deferred(), deferred()];
-    ask(target, "old", false, () => old.promise);
-    ask(target, "new", false, () => fresh.promise);
+    ask(target, "old", { keep: false }, () => old.promise);
+    ask(target, "new", { keep: false }, () => fresh.promise);
     fresh.resolve("new data");
     await settle();
     old.resolve("old data");
@@ -27,23 +27,23 @@ describe("ask", () => {
     const target = signal<Resource<string>>(emptyResource());
     const signals: AbortSignal[] = [];
     const never = (s: AbortSignal): Promise<string> => (signals.push(s), new Promise(() => {}));
-    ask(target, "a", false, never);
-    ask(target, "a", false, never);
-    ask(target, "b", false, never);
+    ask(target, "a", { keep: false }, never);
+    ask(target, "a", { keep: false }, never);
+    ask(target, "b", { keep: false }, never);
     expect(signals.map((s) => s.aborted)).toEqual([true, false]);
   });
 
   it("keeps what is still worth showing while it waits and when it fails", async () => {
     const target = signal<Resource<string>>(emptyResource());
-    ask(target, "a", false, () => Promise.resolve("data"));
+    ask(target, "a", { keep: false }, () => Promise.resolve("data"));
     await settle();
     const next = deferred();
-    ask(target, "b", true, () => next.promise);
+    ask(target, "b", { keep: true }, () => next.promise);
     expect(target.value).toMatchObject({ data: "data", dataKey: "a", loading: true });
     next.reject(new Error("no"));
     await settle();
     expect(target.value).toMatchObject({ data: "data", dataKey: "a", loading: false, error: "no" });
-    ask(target, "c", false, () => new Promise(() => {}));
+    ask(target, "c", { keep: false }, () => new Promise(() => {}));
     expect(target.value.data).toBeNull();
   });
 
@@ -51,19 +51,19 @@ describe("ask", () => {
     const target = signal<Resource<string>>(emptyResource());
     let calls = 0;
     const fail = (): Promise<string> => (calls++, Promise.reject(new Error("no")));
-    ask(target, "a", false, fail);
+    ask(target, "a", { keep: false }, fail);
     await settle();
-    ask(target, "a", false, fail);
+    ask(target, "a", { keep: false }, fail);
     expect(calls).toBe(1);
     retry(target);
-    ask(target, "a", false, fail);
+    ask(target, "a", { keep: false }, fail);
     expect(calls).toBe(2);
   });
 
   it("forgets everything when cleared, late replies included", async () => {
     const target = signal<Resource<string>>(emptyResource());
     const late = deferred();
-    ask(target, "a", false, () => late.promise);
+    ask(target, "a", { keep: false }, () => late.promise);
     clear(target);
     late.resolve("late");
     await settle();

@@ -17,13 +17,22 @@ export const emptyResource = <T>(): Resource<T> => ({ key: "", data: null, dataK
 
 const pending = new WeakMap<object, AbortController>();
 
+/** What is to be done with the data at hand, and with a question under way, while another is asked. */
+export interface Manners {
+  /** The data are still about the same thing: they stay visible until the reply comes. */
+  readonly keep: boolean;
+  /** The question under way differs by a few snapshots only: its reply is awaited, else a growing run would never be drawn. */
+  readonly patient?: boolean;
+}
+
 /**
- * Asks `key` unless it is asked or answered already. Old data stay visible until the reply comes when `keep` says that
- * they are still about the same thing; a reply to a question that is no longer asked is dropped.
+ * Asks `key` unless it is asked or answered already. A reply to a question that is no longer asked is dropped; where a
+ * patient caller's question waits, it asks again once the reply has changed `target`.
  */
-export function ask<T>(target: Signal<Resource<T>>, key: string, keep: boolean, fetcher: (signal: AbortSignal) => Promise<T>): void {
+export function ask<T>(target: Signal<Resource<T>>, key: string, { keep, patient = false }: Manners, fetcher: (signal: AbortSignal) => Promise<T>): void {
   const before = target.peek();
   if (before.key === key && (before.loading || before.dataKey === key || before.error !== null)) return;
+  if (patient && before.loading) return;
   pending.get(target)?.abort();
   const controller = new AbortController();
   pending.set(target, controller);

@@ -5,6 +5,7 @@ import * as atoms from "../state/atoms";
 import { run } from "../state/getters";
 import { handleKey } from "../state/keys";
 import { Bar } from "./bar";
+import { CreditPanel } from "./credit/panel";
 import { Empty, emptyReason } from "./empty";
 import { GraphPanel } from "./graph";
 import { Help } from "./help";
@@ -23,12 +24,13 @@ export function App() {
       <Bar />
       <Notices />
       {reason ? <Empty reason={reason} /> : !run.value ? <Skeletons /> : (
-        <main class="panels">
+        <main class={atoms.chosenNode.value === null ? "panels" : "panels with-cause"}>
           <LossPanel />
           <div class="split">
             <GraphPanel />
             <LayerPanel />
           </div>
+          <CreditPanel />
         </main>
       )}
       {atoms.helpOpen.value && <Help />}

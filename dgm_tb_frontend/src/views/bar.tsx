@@ -48,6 +48,7 @@ function RunChoice() {
       <select data-testid="choice-run" value={chosen} onChange={(event) => chooseRun(event.currentTarget.value)}>
         {!known && <option value={chosen}>{chosen || "…"}</option>}
         {list.map((info) => <option key={info.name} value={info.name}>{info.name === "." ? "(this directory)" : info.name}{info.state === "live" ? " ●" : ""}</option>)}
+        {atoms.unread.value > 0 && <option disabled>{formatCount(atoms.unread.value)} more are being read</option>}
       </select>
     </label>
   );
@@ -92,10 +93,23 @@ function LiveState() {
         <b>{away ? "No connection" : label}</b>
         <small data-testid="live-age" title={info.reason ? `The recording ended: ${info.reason}` : live ? "When the run last wrote something" : "Nothing was written for 30 s, and the recording did not end by itself: the training hangs, was killed, or is between epochs"}>{following.value ? "" : live ? "paused, " : ""}{formatAge(age.value)}</small>
       </span>
+      <Notes />
       {following.value
         ? live && <button type="button" class="button" data-testid="pause" title="Stay at this snapshot" onClick={pause}>Pause</button>
         : <button type="button" class={live ? "button primary" : "button"} data-testid="go-live" title="Follow the newest snapshot (L)" onClick={followLive}>{live ? "Live" : "Newest"}</button>}
     </div>
+  );
+}
+
+/** What a person may want to know of the run, and need not act on: thinned stretches, a lengthened interval. */
+function Notes() {
+  const notes = run.value?.notes ?? [];
+  if (!notes.length) return null;
+  return (
+    <details class="run-notes" data-testid="run-notes">
+      <summary aria-label={`${notes.length === 1 ? "A note" : `${notes.length} notes`} on this run`} title={notes.join("\n")}>i</summary>
+      <ul>{notes.map((note) => <li key={note}>{note}</li>)}</ul>
+    </details>
   );
 }
 

@@ -4,7 +4,7 @@ import { computed } from "@preact/signals";
 import { nameHeight, onScreen, SPARK_INSET, TINY } from "../canvas/graph";
 import { reveal, type Viewport } from "../canvas/viewport";
 import type { GraphNode } from "../api/types";
-import { indexAt } from "../lib/axis";
+import { stepAtShare } from "../lib/axis";
 import { isGroup, nameOf } from "../lib/hierarchy";
 import type { Box } from "../lib/layout";
 import { callOf, ordinal } from "../lib/names";
@@ -105,7 +105,7 @@ function Card({ box, at }: { box: Box; at: Viewport }) {
   const short = shortName(base, group ? tree?.groups.get(name)?.parent ?? "" : node?.group ?? "");
   const hot = score0 >= EXTREME && !score?.broke && frame.width > 64;
   const mark = markOf(node, name);
-  const label = [call ? `${ordinal(call)} call of ${base}` : name, type, group ? `group of ${inside} modules, closed` : node?.units ? `${formatCount(node.units)} units` : "",
+  const label = [call ? `${ordinal(call)} call of ${base}` : name, type, node?.role ? `role: ${node.role}` : "", group ? `group of ${inside} modules, closed` : node?.units ? `${formatCount(node.units)} units` : "",
     Number.isNaN(score0) ? "" : `jump z ${formatScore(score0)}`, score?.nonfinite ? "values not finite" : "", mark ? `program ${mark}` : ""].filter(Boolean).join(", ");
   const hover = (on: boolean): void => void (atoms.hoveredNode.value = on ? (group ? score?.node ?? null : name) : null);
   return (
@@ -141,7 +141,7 @@ function hoverStep(event: MouseEvent, charted: boolean): void {
   if (!charted || !data?.step.length) return;
   const box = (event.currentTarget as HTMLElement).getBoundingClientRect();
   const share = (event.clientX - box.left - SPARK_INSET) / Math.max(1, box.width - 2 * SPARK_INSET);
-  atoms.hoveredStep.value = data.step[indexAt(axisFor(data.step, data.focus), share)] ?? null;
+  atoms.hoveredStep.value = stepAtShare(axisFor(data.step, data.focus, data.level), share);
 }
 
 /** What the keyboard comes to is moved into the panel; what is clicked stays where it is. */

@@ -1,6 +1,9 @@
-/** Small controls that every panel uses: a labelled choice, a switch between a few values, a slider. */
+/** Small controls that every panel uses: a labelled choice, a switch between a few values, a slider; and how far its chart sums up. */
 
 import type { ComponentChildren } from "preact";
+import type { Resolution as Summed } from "../api/types";
+import { resolution, WORDS } from "../lib/words";
+import { thinned } from "../state/getters";
 
 interface Option<T extends string> {
   readonly value: T;
@@ -52,4 +55,9 @@ export function Slider(props: SliderProps) {
       <output>{props.shown}</output>
     </label>
   );
+}
+
+/** What a point of the chart is. */
+export function Resolution({ source }: { source: Summed | null }) {
+  return source && <span class="resolution" data-testid="resolution" data-level={source.level} title={source.level > 0 ? WORDS.point : undefined}>{resolution(source, thinned.value.length > 0)}</span>;
 }

@@ -4,7 +4,7 @@ import type { RunInfo } from "../api/types";
 import * as atoms from "../state/atoms";
 import { Empty, emptyReason } from "./empty";
 
-const info: RunInfo = { name: "a", state: "live", snapshots: 0, first_step: null, last_step: null, generation: 1, started: 0, last_wall_time: 0, losses: 0, graph: null, reason: null, problems: ["A sentence."] };
+const info: RunInfo = { name: "a", state: "live", snapshots: 0, first_step: null, last_step: null, generation: 1, started: 0, last_wall_time: 0, losses: 0, graph: null, reason: null, problems: ["A sentence."], notes: [], thinned: [] };
 
 beforeEach(() => {
   atoms.connected.value = true;
@@ -12,6 +12,7 @@ beforeEach(() => {
   atoms.chosenRun.value = null;
   atoms.logdir.value = "/logs";
   atoms.runs.value = new Map();
+  atoms.unread.value = 0;
 });
 
 function page(): HTMLElement {
@@ -24,6 +25,11 @@ it("names the log directory and the two lines of code when there is no data", ()
   expect(emptyReason.value).toBe("nothing");
   expect(page().textContent).toContain("/logs");
   expect(page().querySelector("[data-testid=empty-code]")?.textContent?.split("\n")).toHaveLength(2);
+});
+
+it("waits while the server has found runs and not read one", () => {
+  atoms.unread.value = 3;
+  expect(emptyReason.value).toBeNull();
 });
 
 it("waits for the first snapshot of a run, and says what is wrong with it", () => {

@@ -11,7 +11,7 @@ export type EmptyReason = "server" | "nothing" | "unknown-run" | "no-snapshot";
 /** Null while there is something to see, or nothing is known yet. */
 export const emptyReason = computed<EmptyReason | null>(() => {
   if (!atoms.connected.value) return atoms.connectionError.value ? "server" : null;
-  if (!atoms.runs.value.size) return "nothing";
+  if (!atoms.runs.value.size) return atoms.unread.value ? null : "nothing";
   const info = run.value;
   if (!info) return "unknown-run";
   return info.snapshots === 0 && info.losses === 0 ? "no-snapshot" : null;

@@ -1,15 +1,15 @@
 /** B: the network as a hierarchical data-flow graph; every node shows its curve around the focus and how far it jumped. */
 
 import { useEffect } from "preact/hooks";
-import { formatCount, formatScore, formatValue } from "../lib/numbers";
+import { formatCount, formatExtent, formatScore, formatSteps, formatValue } from "../lib/numbers";
 import { EXTREME } from "../lib/palette";
 import * as atoms from "../state/atoms";
 import { WORDS } from "../lib/words";
 import { callOf, ordinal } from "../lib/names";
-import { focus, hierarchy, programLabel, programMark, programOf, programs, scoreOf } from "../state/getters";
+import { focus, hierarchy, programLabel, programMark, programOf, programs, scoreOf, span } from "../state/getters";
 import { lastAtOrBefore } from "../lib/axis";
 import { placement, startPlacement } from "../state/placement";
-import { Slider } from "./control";
+import { Resolution, Slider } from "./control";
 import { Jumps } from "./jumps";
 import { Panel } from "./panel";
 import { Stage, StageTools } from "./stage";
@@ -23,8 +23,8 @@ export function GraphPanel() {
     <Panel name="graph" title="Network" source={atoms.graph.value.error ? atoms.graph : atoms.aggregates}
       subtitle={count ? <span>{formatCount(count)} modules, {atoms.statistic.value.replaceAll("_", " ")} {atoms.quantity.value.replaceAll("_", " ")}</span> : null}
       tools={<>
-        <Slider label="Window" name="window" min={WINDOWS.min} max={WINDOWS.max} value={atoms.windowSize.value} shown={`± ${atoms.windowSize.value}`}
-          onInput={(value) => (atoms.windowSize.value = value)} />
+        {span.value ? <Resolution source={atoms.aggregates.value.data} /> : <Slider label="Window" name="window" min={WINDOWS.min} max={WINDOWS.max} value={atoms.windowSize.value} shown={`± ${atoms.windowSize.value}`}
+          onInput={(value) => (atoms.windowSize.value = value)} />}
         <button type="button" class="button toggle" aria-pressed={atoms.sharedAxis.value} data-testid="shared-axis" title="Draw all nodes on one value axis, to compare their sizes"
           onClick={() => (atoms.sharedAxis.value = !atoms.sharedAxis.value)}>One axis</button>
         <StageTools />
@@ -53,7 +53,7 @@ function Footer() {
     <footer class="panel-foot" data-testid="graph-foot">
       {node ? <NodeWords name={node.name} /> : (
         <span class="legend">
-          <span><i class="key-line" />mean</span><span><i class="key-band" />min–max of units</span><span title={WORDS.focus}><i class="key-focus" />focus</span>
+          <span><i class="key-line" />mean</span><span title={WORDS.nodeAxis}><i class="key-band" />min–max of units</span><span title={WORDS.focus}><i class="key-focus" />focus</span>
           <span title={WORDS.jump}><i class="key-heat" />jump z ≥ {EXTREME}</span>
           <span><i class="key-edge" />data</span><span><i class="key-edge residual" />skips layers</span><span><i class="key-edge back" />feeds back</span>
         </span>
@@ -68,15 +68,16 @@ function NodeWords({ name }: { name: string }) {
   const data = atoms.aggregates.value.data;
   const step = atoms.hoveredStep.value ?? focus.value;
   const at = data && step !== null ? lastAtOrBefore(data.step, step) : -1;
-  const value = data && score && at >= 0 ? data.mean[score.row * data.step.length + at] : undefined;
+  const row = data && score && at >= 0 ? score.row * data.step.length : -1;
+  const [first, last] = data && data.level > 0 ? [at & ~1, at | 1] : [at, at];
   const { name: base, call } = callOf(name);
   const program = programOf(name);
   const facts = [
     call && node.kind === "module" ? `${ordinal(call)} call of ${base}` : "", program ? `charted: ${programMark(program)} ${programLabel(program)}` : "",
     score ? `jump z ${formatScore(score.score)}` : "",
-    value === undefined || step === null ? "" : `${formatValue(value, 4)} at step ${formatCount(step)}`,
-    score?.nonfinite ? `${formatCount(score.nonfinite)} values not finite` : "",
-    node.module_type, node.units ? `${formatCount(node.units)} units` : "", node.shape.length ? `output ${node.shape.join("×")}` : "",
+    data && row >= 0 ? `mean ${formatValue(data.mean[row + at]!, 4)}, units ${formatExtent(data.low[row + first]!, data.high[row + last]!)} ${formatSteps(data.step[first]!, data.step[last]!)}` : "",
+    score?.nonfinite ? `${data && data.level > 0 ? "up to " : ""}${formatCount(score.nonfinite)} values not finite` : "",
+    node.role ? `role: ${node.role}` : "", node.module_type, node.units ? `${formatCount(node.units)} units` : "", node.shape.length ? `output ${node.shape.join("×")}` : "",
     node.parameters ? `${formatCount(node.parameters)} parameters` : "", node.calls > 1 ? `called ${node.calls} times` : "",
   ].filter(Boolean);
   return <span class="node-words"><b>{name}</b> {facts.join(" · ")}</span>;

@@ -2,6 +2,7 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import { helpOpen } from "../state/atoms";
+import { CAUSE_WORDS } from "../lib/causewords";
 import { WORDS } from "../lib/words";
 import { GESTURES, SHORTCUTS } from "../state/keys";
 
@@ -20,7 +21,10 @@ export function Help() {
         <h2>Words</h2>
         <dl>
           {([["focus", WORDS.focus], ["window", WORDS.window], ["jump z of a module", WORDS.jump], ["jump z of a unit", WORDS.unitJump], ["outlier", WORDS.outlier],
-            ["units of a line", WORDS.standsFor], ["program", WORDS.program], ["▲ ▼ in a chart", WORDS.clipped]] as const).map(([word, means]) => <div key={word}><dt>{word}</dt><dd>{means}</dd></div>)}
+            ["units of a line", WORDS.standsFor], ["program", WORDS.program], ["▲ ▼ in a chart", WORDS.clipped],
+            ["axis of a node", WORDS.nodeAxis], ["points of a long range", WORDS.point], ["hatched stretch", WORDS.thinned], ["deep snapshot ◆", CAUSE_WORDS.deep], ["credit", CAUSE_WORDS.credit],
+            ["share, colours of tiles", CAUSE_WORDS.share], ["lines between tiles", CAUSE_WORDS.edge], ["layers after the target", CAUSE_WORDS.after], ["unaccounted", CAUSE_WORDS.complete],
+            ["box on a sample", CAUSE_WORDS.patch]] as const).map(([word, means]) => <div key={word}><dt>{word}</dt><dd>{means}</dd></div>)}
         </dl>
       </div>
     </dialog>

@@ -8,11 +8,11 @@ import { formatCount } from "../lib/numbers";
 import { EXTREME } from "../lib/palette";
 import { chooseNode } from "../state/actions";
 import * as atoms from "../state/atoms";
-import { layerGap, node, programLabel, programMark } from "../state/getters";
+import { layerGap, node, programLabel, programMark, thinned } from "../state/getters";
 import { Slider } from "./control";
 import { dragged, mountLayerChart, prefix } from "./layerchart";
 import { NeuronStrip } from "./neuron";
-import { WORDS } from "../lib/words";
+import { resolution, WORDS } from "../lib/words";
 import { Outliers } from "./outliers";
 import { Panel } from "./panel";
 
@@ -25,11 +25,13 @@ export function LayerPanel() {
   const outliers = reply ? reply.outlier.subarray(0, prefix.value).reduce((sum, flag) => sum + flag, 0) : 0;
   const jumps = reply ? Array.from({ length: prefix.value }, (_, line) => jumped(reply, line)).filter(Boolean).length : 0;
   const recorded = layerGap.value === null;
-  const program = reply && programMark(reply.program) ? `${programMark(reply.program)} ${programLabel(reply.program)} · ` : "";
+  const program = reply && programMark(reply.program) ? ` · ${programMark(reply.program)} ${programLabel(reply.program)}` : "";
+  const kind = [node.value?.role, node.value?.module_type].filter(Boolean).join(" · ");
   return (
     <Panel name="layer" title={chosen} source={recorded ? atoms.layer : undefined!}
       subtitle={<span data-testid="layer-count">
-        {node.value?.module_type} · {program}{reply ? <>{formatCount(prefix.value)} of {formatCount(reply.units)} units{counted(outliers, "outlier", "outlier-text")}{counted(jumps, "jump", "hot-text")}</> : recorded ? "…" : "nothing to show"}
+        {reply ? <>{formatCount(prefix.value)} of {formatCount(reply.units)} units{counted(outliers, "outlier", "outlier-text")}{counted(jumps, "jump", "hot-text")}</> : recorded ? "…" : "nothing to show"}
+        {" · "}{kind}{program}
       </span>}
       tools={<>
         <Slider label="Lines" name="lines" {...BUDGET} value={dragged.value ?? atoms.lineBudget.value} shown={`${dragged.value ?? atoms.lineBudget.value}`}
@@ -74,13 +76,16 @@ function counted(count: number, noun: string, style: string) {
 
 /** What the lines mean, and what can be done with them. */
 function Footer() {
-  const crowded = (atoms.layer.value.data?.units ?? 0) > prefix.value;
+  const reply = atoms.layer.value.data;
+  const crowded = (reply?.units ?? 0) > prefix.value;
+  const summed = reply && reply.level > 0 ? reply : null;
   return (
     <footer class="panel-foot">
       <span class="legend">
         <span title="A line stands for one unit and those that run alike; the more it stands for, the stronger it is"><i class="key-line" />units, by weight</span>
         <span title={WORDS.unitJump}><i class="key-line hot" />jump z ≥ {EXTREME}</span><span title={WORDS.outlier}><i class="key-line outlier" />outlier</span>
-        {crowded && <span title="How many of the layer's units pass a place, also those that are not drawn as lines"><i class="key-density" />density of all units</span>}
+        {summed && <span title={WORDS.point} data-testid="layer-resolution"><i class="key-envelope" />{resolution(summed, thinned.value.length > 0)}</span>}
+        {crowded && <span title="How many of the layer's units pass a place, also those that are not drawn as lines"><i class="key-density" />{summed ? "density" : "density of all units"}</span>}
       </span>
       {!atoms.chosenUnits.value.length && <span class="foot-hint" data-testid="strip-hint">Click a line, or draw around several</span>}
     </footer>

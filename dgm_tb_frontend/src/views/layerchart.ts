@@ -4,12 +4,13 @@ import { batch, computed, effect, signal } from "@preact/signals";
 import { yOf } from "../canvas/chart";
 import { densityImage } from "../canvas/density";
 import { drawLayer, drawLayerOverlay, layerLines, layerScale } from "../canvas/layer";
-import { type Lines, linesIn, nearestLine, xOf } from "../canvas/lines";
+import { extent } from "../canvas/envelope";
+import { columnsAt, type Lines, linesIn, nearestLine, xOf } from "../canvas/lines";
 import { SlicedSurface } from "../canvas/sliced";
 import { Surface } from "../canvas/surface";
 import type { Extent as Size } from "../canvas/viewport";
-import { indexAt, lastAtOrBefore } from "../lib/axis";
-import { formatCount, formatScore, formatValue } from "../lib/numbers";
+import { indexAt, lastAtOrBefore, stepAtShare } from "../lib/axis";
+import { formatCount, formatExtent, formatScore, formatSteps } from "../lib/numbers";
 import { CATEGORIES, PALETTES } from "../lib/palette";
 import { addUnits, chooseUnits, pinNearest } from "../state/actions";
 import * as atoms from "../state/atoms";
@@ -29,11 +30,19 @@ type Corner = readonly [number, number];
 /** Owns both canvases and the pointer. The result takes them away. */
 export function mountLayerChart(host: HTMLElement, tip: HTMLElement): () => void {
   const lasso = signal<readonly Corner[]>([]);
-  const lines = (surface: Size): Lines | null => {
-    const reply = atoms.layer.peek().data;
+  const axes = computed(() => {
+    const reply = atoms.layer.value.data;
     if (!reply || !reply.step.length) return null;
-    const density = atoms.density.peek().data;
-    return layerLines(reply, axisFor(reply.step, reply.focus), layerScale(atoms.scale.peek(), reply, density), surface.width, surface.height);
+    return { reply, axis: axisFor(reply.step, reply.focus, reply.level), scale: layerScale(atoms.scale.value, reply, atoms.density.value.data) };
+  });
+  // Made anew only where something changed: the pointer asks for it at every move.
+  let made: { readonly of: unknown; readonly lines: Lines } | null = null;
+  const lines = ({ width, height }: Size): Lines | null => {
+    const of = axes.peek();
+    if (!of) return null;
+    const box = made?.lines.box;
+    if (made?.of !== of || box?.width !== width || box.height !== height) made = { of, lines: layerLines(of.reply, of.axis, of.scale, width, height) };
+    return made.lines;
   };
   const image = computed(() => {
     const reply = atoms.density.value.data;
@@ -55,8 +64,7 @@ export function mountLayerChart(host: HTMLElement, tip: HTMLElement): () => void
     if (!reply || !shown) return;
     const step = atoms.hoveredStep.peek();
     const unit = atoms.hoveredUnit.peek();
-    const at = step === null ? -1 : lastAtOrBefore(reply.step, step);
-    drawLayerOverlay(context, shown, PALETTES[atoms.theme.peek()], { line: unit === null ? -1 : reply.unit.indexOf(unit), index: at >= 0 ? at : null, lasso: lasso.peek() });
+    drawLayerOverlay(context, shown, PALETTES[atoms.theme.peek()], { line: unit === null ? -1 : reply.unit.indexOf(unit), step, lasso: lasso.peek() });
   });
   host.append(tip);
   const stopBase = effect(() => {
@@ -82,21 +90,23 @@ export function mountLayerChart(host: HTMLElement, tip: HTMLElement): () => void
     const shown = lines(base);
     if (!reply || !shown) return;
     const line = nearestLine(shown, x, y, REACH, drawn);
-    const index = indexAt(shown.axis, (x - shown.frame.x) / shown.frame.width);
+    const share = (x - shown.frame.x) / shown.frame.width;
     batch(() => {
       atoms.hoveredUnit.value = line >= 0 ? reply.unit[line]! : null;
-      atoms.hoveredStep.value = reply.step[index] ?? null;
+      atoms.hoveredStep.value = stepAtShare(shown.axis, share);
     });
-    say(line, index, x, y);
+    const step = atoms.hoveredStep.peek();
+    say(line, columnsAt(shown, shown.axis.bySteps && step !== null ? lastAtOrBefore(reply.step, step) : indexAt(shown.axis, share)), x, y);
   };
-  const say = (line: number, index: number, x: number, y: number): void => {
+  const say = (line: number, [first, last]: readonly [number, number], x: number, y: number): void => {
     const reply = atoms.layer.peek().data!;
     tip.hidden = line < 0;
     if (line < 0) return;
     const [unit, weight, score] = [reply.unit[line]!, reply.weight[line]!, reply.score[line]!];
-    const value = reply.values[line * reply.step.length + index]!;
+    const [base, isPoint] = [line * reply.step.length, first !== last];
+    const [low, high] = isPoint ? extent(reply.values, base + first, base + last) : [reply.values[base + first]!, reply.values[base + first]!];
     tip.replaceChildren(
-      ...[["b", `Unit ${unit}`], ["span", `${formatValue(value, 4)} at step ${formatCount(reply.step[index]!)}`],
+      ...[["b", `Unit ${unit}`], ["span", `${formatExtent(low, high, 4)} ${formatSteps(reply.step[first]!, reply.step[last]!)}`],
         ["span", weight > 1 ? `stands for ${formatCount(weight)} units` : "stands for itself"], ["span", `jump z ${formatScore(score)}${reply.outlier[line] ? ", outlier" : ""}`]]
         .map(([tag, text]) => Object.assign(document.createElement(tag!), { textContent: text })));
     const left = x + 16 + tip.offsetWidth > host.clientWidth ? x - tip.offsetWidth - 12 : x + 16;
@@ -131,7 +141,8 @@ export function mountLayerChart(host: HTMLElement, tip: HTMLElement): () => void
       return;
     }
     const [x, y] = place(event);
-    if (y > shown.frame.y + shown.frame.height) return pinNearest(reply.step[indexAt(shown.axis, (x - shown.frame.x) / shown.frame.width)]!);
+    const step = stepAtShare(shown.axis, (x - shown.frame.x) / shown.frame.width);
+    if (y > shown.frame.y + shown.frame.height) return void (step !== null && pinNearest(step));
     const line = nearestLine(shown, x, y, REACH, drawn);
     if (line >= 0) chooseUnits([reply.unit[line]!], event.shiftKey);
   };
@@ -148,7 +159,7 @@ export function mountLayerChart(host: HTMLElement, tip: HTMLElement): () => void
     const reply = atoms.layer.peek().data;
     const shown = lines(base);
     const line = reply ? reply.unit.indexOf(unit) : -1;
-    const index = reply ? lastAtOrBefore(reply.step, step) : -1;
+    const index = reply && shown ? columnsAt(shown, lastAtOrBefore(reply.step, step))[1] : -1;
     if (!reply || !shown || line < 0 || index < 0) return null;
     const value = reply.values[line * reply.step.length + index]!;
     const origin = host.getBoundingClientRect();

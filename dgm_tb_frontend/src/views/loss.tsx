@@ -2,11 +2,14 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import { lossColour } from "../canvas/loss";
+import { CAUSE_WORDS } from "../lib/causewords";
 import { nearest } from "../lib/axis";
 import { formatCount, formatValue } from "../lib/numbers";
-import { clearRange, toggleMetric } from "../state/actions";
+import { WORDS } from "../lib/words";
+import { clearRange, toggleMetric, toggleWhole } from "../state/actions";
 import * as atoms from "../state/atoms";
-import { focus, lossScale, metrics, programLabel } from "../state/getters";
+import { deepSteps } from "../state/credit";
+import { focus, lossScale, metrics, programLabel, thinned } from "../state/getters";
 import { Segments } from "./control";
 import { mountLossChart } from "./losschart";
 import { Panel } from "./panel";
@@ -62,21 +65,22 @@ function Metrics() {
 
 function RangeChip() {
   const range = atoms.range.value;
-  if (!range) return null;
+  if (!range) return <button type="button" class="button" data-testid="whole-run" title={`${WORDS.whole} (W)`} onClick={toggleWhole}>Whole run</button>;
   return (
     <span class="range-chip" data-testid="range">
-      Steps {formatCount(range[0])} to {formatCount(range[1])} only
-      <button type="button" class="icon" aria-label="Show all steps" title="Show all steps (Esc)" data-testid="clear-range" onClick={clearRange}>×</button>
+      {range === atoms.WHOLE ? "Whole run" : `Steps ${formatCount(range[0])} to ${formatCount(range[1])} only`}
+      <button type="button" class="icon" aria-label="Show the window around the focus" title="Show the window around the focus (Esc)" data-testid="clear-range" onClick={clearRange}>×</button>
     </span>
   );
 }
 
 function Legend() {
-  const deep = atoms.loss.value.data?.deep.length ?? 0;
+  const deep = deepSteps.value.length;
   return (
     <span class="legend">
       <span title="A training step whose activations, gradients and weights were recorded; a click goes to one. Where they are too dense to be told apart, a bar stands for them."><i class="mark-tick" />snapshot</span>
-      {deep > 0 && <span title="A snapshot with its weights and batch, for credit">◆ deep</span>}
+      {thinned.value.length > 0 && <span title={WORDS.thinned} data-testid="thinned-key"><i class="mark-thinned" />thinned</span>}
+      {deep > 0 && <span title={`${CAUSE_WORDS.deep} A click on a diamond explains that step.`}><i class="mark-deep">◆</i>deep</span>}
       <span title="The loss was NaN or infinite"><i class="mark-bad">✕</i>not finite</span>
     </span>
   );

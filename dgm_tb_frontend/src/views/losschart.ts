@@ -2,19 +2,24 @@
 
 import { effect } from "@preact/signals";
 import uPlot from "uplot";
-import { drawLossMarks, lossColour } from "../canvas/loss";
+import { DIAMOND, drawLossMarks, lossColour } from "../canvas/loss";
+import { firstAtOrAfter, lastAtOrBefore } from "../lib/axis";
 import { lossAxis, type LossAxis, lossTicks } from "../lib/lossaxis";
 import { formatCount, formatValue } from "../lib/numbers";
 import { PALETTES } from "../lib/palette";
 import { snapshotAt } from "../lib/pick";
+import { sampled } from "../lib/sampled";
 import { brush, clearRange, pinNearest } from "../state/actions";
+import { cause, chooseDeep, deepSteps, from, to } from "../state/credit";
 import * as atoms from "../state/atoms";
-import { focus, lossScale, metrics, snapshots } from "../state/getters";
+import { focus, lossScale, metrics, snapshots, thinned } from "../state/getters";
 import type { LossHistory } from "../state/history";
 import { probes } from "../state/probes";
 
 /** Snapshots this near to the pointer are those that it may mean, pixels. */
 const REACH = 1.5;
+/** Losses that suffice to tell the usual size of a curve. */
+const SAMPLED_LOSSES = 20_000;
 
 /** Owns the chart: remade when what is drawn changes, fed when data come. The result takes it away. */
 export function mountLossChart(host: HTMLElement): () => void {
@@ -34,31 +39,37 @@ export function mountLossChart(host: HTMLElement): () => void {
   });
   const stopFeeding = effect(() => {
     const { data } = atoms.loss.value;
-    void atoms.range.value;
+    void [atoms.range.value, snapshots.value];
     if (!chart || !data) return;
     chart.setData(table(data, [...metrics.peek()], axisOf(data, [...metrics.peek()], lossScale.peek())), true);
     place();
   });
   function place(): void {
     position(chart, focusLine, focus.peek());
-    position(chart, hoverLine, atoms.hoveredStep.peek());
+    hover(atoms.hoveredStep.peek());
   }
+  const stopDeep = effect(() => {
+    void [deepSteps.value, cause.value, from.value, to.value];
+    chart?.redraw(false);
+  });
   const stopFocus = effect(() => position(chart, focusLine, focus.value));
-  const stopHover = effect(() => {
-    const step = atoms.hoveredStep.value;
+  const stopHover = effect(() => hover(atoms.hoveredStep.value));
+  function hover(step: number | null): void {
     position(chart, hoverLine, step);
     if (!chart || step === null) return;
     const meant = chart.cursor.left !== undefined && chart.cursor.left >= 0 ? snapshotMeant(chart, chart.cursor.left) : null;
-    hint.textContent = meant === null || meant === step ? formatCount(step) : `${formatCount(step)}, click: snapshot ${formatCount(meant)}`;
-    hint.className = chart.valToPos(step, "x") > chart.over.clientWidth - 180 ? "left" : "";
-  });
+    const words = [formatCount(step), thinned.peek().some(([first, last]) => step >= first && step <= last) ? "thinned: minima and maxima over several snapshots only" : "",
+      meant === null || meant === step ? "" : `click: snapshot ${formatCount(meant)}`];
+    hint.textContent = words.filter(Boolean).join(", ");
+    hint.className = chart.valToPos(step, "x") > chart.over.clientWidth - hint.offsetWidth - 10 ? "left" : "";
+  }
   probes.lossPoint = (step) => {
     if (!chart) return null;
     const box = chart.over.getBoundingClientRect();
     return { x: box.left + chart.valToPos(step, "x"), y: box.top + box.height / 2 };
   };
   return () => {
-    [stopMaking, stopFeeding, stopFocus, stopHover].forEach((stop) => stop());
+    [stopMaking, stopFeeding, stopDeep, stopFocus, stopHover].forEach((stop) => stop());
     observer.disconnect();
     chart?.destroy();
     probes.lossPoint = () => null;
@@ -78,6 +89,20 @@ function position(chart: uPlot | null, line: HTMLElement, step: number | null): 
   if (shown) line.style.transform = `translateX(${Math.round(x)}px)`;
 }
 
+/** The deep steps that a change is explained between, the later one last. */
+const compared = (): number[] => {
+  const how = cause.peek();
+  return how ? [how.method === "change" ? from.peek() : null, to.peek()].map((step) => step ?? NaN) : [];
+};
+
+/** The deep snapshot whose diamond is at a place of the chart. */
+function deepAt(chart: uPlot, left: number, top: number): number | null {
+  const off = (step: number): number => Math.abs(chart.valToPos(step, "x") - left);
+  if (Math.abs(chart.over.clientHeight - DIAMOND.up - top) > DIAMOND.half + 3) return null;
+  const found = deepSteps.peek().reduce<number | null>((best, step) => (best === null || off(step) <= off(best) ? step : best), null);
+  return found !== null && off(found) <= DIAMOND.half + 2 ? found : null;
+}
+
 /** The snapshot that a click at `left` pixels of the chart takes. */
 function snapshotMeant(chart: uPlot, left: number): number | null {
   const data = atoms.loss.peek().data;
@@ -92,8 +117,8 @@ const columnOf = (data: LossHistory, name: string): Float64Array => data.values[
 /** The value axis for what is drawn within the brushed range. */
 function axisOf(data: LossHistory, names: readonly string[], scale: atoms.LossScale): LossAxis {
   const [low, high] = domain(data);
-  const drawn = (_: number, i: number): boolean => data.step[i]! >= low && data.step[i]! <= high;
-  return lossAxis(scale, names.flatMap((name) => [...columnOf(data, name).filter(drawn)]));
+  const [first, last] = [firstAtOrAfter(data.step, low), lastAtOrBefore(data.step, high)];
+  return lossAxis(scale, names.flatMap((name) => sampled(columnOf(data, name), SAMPLED_LOSSES, first, last)));
 }
 
 /** uPlot's columns; null where there is nothing to draw, so that neither a gap nor a NaN looks like a zero. */
@@ -105,10 +130,11 @@ function table(data: LossHistory, names: readonly string[], axis: LossAxis): uPl
 
 function domain(data: LossHistory): [number, number] {
   const ends = [data.step[0], data.step.at(-1), data.snapshots[0], data.snapshots.at(-1)].filter((v) => v !== undefined);
-  const [low, high] = atoms.range.value ?? [Math.min(...ends), Math.max(...ends)];
+  const brushed = atoms.range.value === atoms.WHOLE ? null : atoms.range.value;
+  const [low, high] = brushed ?? [Math.min(...ends), Math.max(...ends)];
   if (!Number.isFinite(low)) return [0, 1];
   // Room at the right, so that the newest step and its marks are not cut in half.
-  const room = atoms.range.value ? 0 : Math.max(0.5, (high - low) * 0.006);
+  const room = brushed ? 0 : Math.max(0.5, (high - low) * 0.006);
   return [low - room, high + room];
 }
 
@@ -153,13 +179,16 @@ function makeChart(host: HTMLElement, made: LossHistory, { theme, scale, names }
     hooks: {
       draw: [(u) => drawLossMarks(u.ctx, {
         frame: { x: u.bbox.left, y: u.bbox.top, width: u.bbox.width, height: u.bbox.height }, ratio: uPlot.pxRatio, x: (step) => u.valToPos(step, "x", true),
-        snapshots: newest().snapshots, deep: newest().deep, ceiling: axis.ceiling, theme,
+        snapshots: snapshots.peek(), thinned: thinned.peek(), deep: deepSteps.peek(), compared: compared(), ceiling: axis.ceiling, theme,
         curves: names.map((name) => ({ colour: lossColour(made.columns, name, theme), step: newest().step, values: columnOf(newest(), name), logged: newest().logged[newest().columns.indexOf(name)] ?? new Uint8Array() })),
       }), placed],
       ready: [(u) => {
         u.over.addEventListener("mousedown", (event) => void (pressed = event.clientX));
         u.over.addEventListener("click", (event) => {
-          const meant = Math.abs(event.clientX - pressed) < 4 ? snapshotMeant(u, event.clientX - u.over.getBoundingClientRect().left) : null;
+          const box = u.over.getBoundingClientRect();
+          const deep = deepAt(u, event.clientX - box.left, event.clientY - box.top);
+          if (deep !== null && Math.abs(event.clientX - pressed) < 4) return chooseDeep(deep);
+          const meant = Math.abs(event.clientX - pressed) < 4 ? snapshotMeant(u, event.clientX - box.left) : null;
           if (meant !== null) pinNearest(meant);
         });
         u.over.addEventListener("mouseleave", () => void (atoms.hoveredStep.value = null));

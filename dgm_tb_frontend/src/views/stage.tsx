@@ -5,7 +5,6 @@ import { effect } from "@preact/signals";
 import { drawGraph, onScreen } from "../canvas/graph";
 import { Surface } from "../canvas/surface";
 import { opening, reveal, type Viewport } from "../canvas/viewport";
-import { lastAtOrBefore } from "../lib/axis";
 import { isGroup, nodeId, representative } from "../lib/hierarchy";
 import type { Layout } from "../lib/layout";
 import { EXTREME, PALETTES } from "../lib/palette";
@@ -129,9 +128,6 @@ function mountStage(host: HTMLElement): () => void {
 }
 
 function paint(context: CanvasRenderingContext2D, surface: Surface, layout: Layout, view: Viewport): void {
-  const data = atoms.aggregates.peek().data;
-  const step = atoms.hoveredStep.peek();
-  const hoveredIndex = data && step !== null ? lastAtOrBefore(data.step, step) : -1;
   const lookup = hierarchy.peek();
   const hovered = atoms.hoveredNode.peek();
   const hoveredBox = lookup && hovered !== null && lookup.nodes.has(hovered) ? representative(lookup, open.peek(), hovered) : null;
@@ -151,7 +147,7 @@ function paint(context: CanvasRenderingContext2D, surface: Surface, layout: Layo
         group: isGroup(box.id),
         spark: score ? sparkOf(score.row) : null,
         gap: score ? null : gapOf(box.id),
-        hoveredIndex: hoveredIndex >= 0 ? hoveredIndex : null,
+        hoveredStep: atoms.hoveredStep.peek(),
       };
     },
   });

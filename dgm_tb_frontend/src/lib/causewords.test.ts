@@ -1,0 +1,53 @@
+import { describe, expect, it } from "vitest";
+import { completenessWords, originWords, outcomeWords, percent, signed, targetName, verdict } from "./causewords";
+
+const OUTCOME = { state: "done", target_before: 9, target_after: 6, loss_before: null, loss_after: 12.5, loss_finite_before: false, loss_finite_after: true } as const;
+const CLAMP = { change: "clamp", at: "enc.var", of: [], low: -6, high: 6, step: 1303, previous: 1302 } as const;
+
+describe("numbers", () => {
+  it("have a sign, and percents few digits", () => {
+    expect([signed(0.25), signed(-0.25), signed(0)]).toEqual(["+0.25", "−0.25", "0"]);
+    expect([percent(-1, 7), percent(1, 300), percent(1, 0), percent(NaN, 1)]).toEqual(["−14 %", "0.3 %", "–", "–"]);
+  });
+});
+
+describe("a target", () => {
+  it("is named by its units", () => {
+    expect(targetName("a", [])).toBe("all units of a");
+    expect(targetName("a", [7])).toBe("unit 7 of a");
+    expect(targetName("a", [1, 2, 3, 4])).toBe("4 units (1, 2, 3, …) of a");
+  });
+});
+
+describe("completeness", () => {
+  it("says how much, and that it did not converge", () => {
+    expect(completenessWords(0.9997, true, 0.1, 9)).toBe("Parts add up to 99.97 % of it");
+    expect(completenessWords(0.9, false, -0.2, 128)).toBe("Parts add up to 90 % of it, not converged: after 128 places on the path 0.2 is still unaccounted for");
+  });
+});
+
+describe("the origin", () => {
+  it("names the operation, the range of what it was given and how much it broke", () => {
+    const found = originWords({ op: "pow", module: "", inputs: [{ made_by: "sub", low: -1.1e36, high: 1.1e36, nonfinite: 0 }], output: { made_by: "pow", low: 0, high: 3e38, nonfinite: 7335 } }, 1303);
+    expect(found).toBe("First not finite at step 1,303: pow in the model’s own code. Its input was finite (sub between −1.1e36 and 1.1e36), its output has 7,335 values that are not.");
+  });
+
+  it("tells weights that were broken before from a batch that is", () => {
+    const broken = { op: "parameter", module: "enc.weight", inputs: [], output: { made_by: "enc.weight", low: null, high: null, nonfinite: 528 } };
+    expect(originWords(broken, 7)).toContain("began with broken weights: 528 values of enc.weight");
+    expect(originWords({ ...broken, op: "input" }, 7)).toContain("The batch itself");
+    expect(originWords(null, 7)).toContain("is finite");
+  });
+});
+
+describe("a test", () => {
+  it("says what was done and what became of the loss", () => {
+    expect(outcomeWords(CLAMP, OUTCOME)).toBe("With all units of enc.var kept within [−6, 6], the loss of step 1,303 stays finite: 12.5 instead of NaN or infinity. This is a cause.");
+    expect(outcomeWords({ ...CLAMP, change: "restore-samples", of: [3, 1] }, { ...OUTCOME, loss_after: null, loss_finite_after: false }))
+      .toBe("With samples 3, 1 as in the batch at step 1,302, the loss of step 1,303 is still not finite. This alone is not the cause.");
+  });
+
+  it.each([[10, 1, "confirmed"], [10, 9, "partly"], [10, 10.1, "refuted"], [10, 99, "worse"], [10, null, "worse"]] as const)("from %s to %s is %s", (before, after, expected) => {
+    expect(verdict({ ...OUTCOME, loss_before: before, loss_after: after, loss_finite_before: true, loss_finite_after: after !== null })).toBe(expected);
+  });
+});

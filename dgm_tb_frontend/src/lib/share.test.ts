@@ -1,0 +1,58 @@
+import { describe, expect, it } from "vitest";
+import { byModule, column, completeness, extremes, share, takesPart } from "./share";
+
+const credit = (...values: number[]): Float32Array => Float32Array.from(values);
+
+describe("a column", () => {
+  it("shows the strongest units, those that push up first, and sums the rest up", () => {
+    const { scale, blocks } = column([["a", credit(0.5, -2, 0.25, 4, 0)]], 2);
+    expect(scale).toBe(4);
+    expect(blocks[0]!.tiles.map(({ unit, share: part }) => [unit, part])).toEqual([[3, 1], [1, -0.5]]);
+    expect(blocks[0]!.others).toEqual({ count: 2, sum: 0.75, share: 0.1875 });
+    expect(blocks[0]!.sum).toBe(2.75);
+  });
+
+  it("measures layers beside each other by the same scale", () => {
+    const { blocks } = column([["strong", credit(8, -4)], ["weak", credit(0.5)]], 2);
+    expect(blocks.map(({ tiles }) => tiles.length)).toEqual([2, 0]);
+    expect(blocks[1]!.others).toEqual({ count: 1, sum: 0.5, share: 0.0625 });
+  });
+
+  it("counts what is not finite and draws no share of it", () => {
+    const [block] = column([["a", credit(NaN, 1, Infinity)]], 5).blocks;
+    expect([block!.nonfinite, block!.tiles.length, block!.others.count]).toEqual([2, 1, 0]);
+    expect(block!.tiles[0]!.share).toBe(1);
+  });
+
+  it("of nothing has no scale", () => {
+    expect(column([["a", credit(0, 0)]], 5).scale).toBe(0);
+    expect([share(3, 0), share(9, 3), share(-9, 3)]).toEqual([0, 1, -1]);
+    expect([takesPart(credit(0, 0)), takesPart(credit(0, NaN))]).toEqual([false, true]);
+  });
+});
+
+describe("parameters", () => {
+  it("are summed by module, the largest first; where most comes from is told", () => {
+    const parts = byModule([["a.b.weight", credit(1, -3)], ["a.b.bias", credit(0.5)], ["c.weight", credit(5)], ["d.weight", credit(0)], ["scale", credit(0.1)]]);
+    expect(parts.map(({ name }) => name)).toEqual(["c", "a.b", ""]);
+    expect(parts[1]!.sum).toBe(-1.5);
+    expect(parts[1]!.strongest).toEqual({ tensor: "weight", index: 1, credit: -3 });
+  });
+});
+
+describe("completeness", () => {
+  it("is the part of the change that is accounted for", () => {
+    expect(completeness(-2, 0.5)).toBe(0.75);
+    expect([completeness(0, 0), completeness(0, 1), completeness(1, 7)]).toEqual([1, NaN, 0]);
+    expect(completeness(NaN, NaN)).toBeNaN();
+  });
+});
+
+describe("samples", () => {
+  it("are the strongest beside the weakest, none twice", () => {
+    expect(extremes(credit(1, -9, 0, 3, 2), 2)).toEqual({ abnormal: [1, 3], normal: [2, 0] });
+    expect(extremes(credit(1, 2, 3), 6)).toEqual({ abnormal: [2, 1], normal: [0] });
+    expect(extremes(credit(), 6)).toEqual({ abnormal: [], normal: [] });
+    expect(extremes(credit(5, NaN), 1).abnormal).toEqual([1]);
+  });
+});

@@ -1,0 +1,98 @@
+/** Credit as it is shown: the strongest units of a column as tiles, the rest as a stack, shares of the strongest (pure). */
+
+export interface Tile {
+  readonly node: string;
+  readonly unit: number;
+  /** In the target's own unit. */
+  readonly credit: number;
+  /** Of the strongest of its column, in [−1, 1]. */
+  readonly share: number;
+}
+
+export interface Block {
+  readonly node: string;
+  readonly units: number;
+  /** What passes through the layer altogether. */
+  readonly sum: number;
+  /** The strongest, those that push up first. */
+  readonly tiles: readonly Tile[];
+  /** All other units that have a part: how many, what they add up to, and that as a share. */
+  readonly others: { readonly count: number; readonly sum: number; readonly share: number };
+  /** Units whose credit is not finite. */
+  readonly nonfinite: number;
+}
+
+export interface Column {
+  /** The largest |credit| of a unit in it: what shares are divided by. */
+  readonly scale: number;
+  readonly blocks: readonly Block[];
+}
+
+const sumOf = (values: Float32Array): number => values.reduce((sum, value) => sum + value, 0);
+
+/** The largest size among finite values; 0 without any. */
+export const largest = (values: Iterable<number>): number => {
+  let most = 0;
+  for (const value of values) if (Number.isFinite(value)) most = Math.max(most, Math.abs(value));
+  return most;
+};
+
+export const share = (value: number, scale: number): number => (scale > 0 ? Math.min(1, Math.max(-1, value / scale)) : 0);
+
+/** Whether a layer has any part in it; one whose credit is not finite has. */
+export const takesPart = (values: Float32Array): boolean => values.some((value) => value !== 0);
+
+/** The column of some layers at the same distance: its `most` strongest units as tiles, whichever layer they are of. */
+export function column(nodes: readonly (readonly [name: string, credit: Float32Array])[], most: number): Column {
+  const scale = largest(nodes.flatMap(([, credit]) => largest(credit)));
+  const all = nodes.flatMap(([node, credit]) => Array.from(credit, (value, unit): Tile => ({ node, unit, credit: value, share: share(value, scale) })));
+  const strong = all.filter((tile) => Number.isFinite(tile.credit) && tile.credit !== 0).sort((a, b) => Math.abs(b.credit) - Math.abs(a.credit)).slice(0, most);
+  return {
+    scale,
+    blocks: nodes.map(([node, credit]): Block => {
+      const tiles = strong.filter((tile) => tile.node === node).sort((a, b) => b.credit - a.credit || a.unit - b.unit);
+      const [sum, finite] = [sumOf(credit), credit.filter(Number.isFinite)];
+      const some = finite.reduce((count, value) => count + Number(value !== 0), 0);
+      const rest = sumOf(finite) - tiles.reduce((total, tile) => total + tile.credit, 0);
+      return { node, units: credit.length, sum, tiles, others: { count: some - tiles.length, sum: rest, share: share(rest, scale) }, nonfinite: credit.length - finite.length };
+    }),
+  };
+}
+
+export interface Part {
+  readonly name: string;
+  readonly sum: number;
+  /** The index along the first axis with the most credit, and that. */
+  readonly strongest: { readonly tensor: string; readonly index: number; readonly credit: number } | null;
+}
+
+/** Parameters and buffers by the module that holds them, the largest first; those without any part are left out. */
+export function byModule(tensors: Iterable<readonly [name: string, credit: Float32Array]>): Part[] {
+  const parts = new Map<string, { sum: number; strongest: Part["strongest"] }>();
+  for (const [name, credit] of tensors) {
+    const dot = name.lastIndexOf(".");
+    const module = dot < 0 ? "" : name.slice(0, dot);
+    const part = parts.get(module) ?? { sum: 0, strongest: null };
+    credit.forEach((value, index) => {
+      if (value !== 0 && !(Math.abs(value) <= Math.abs(part.strongest?.credit ?? 0))) part.strongest = { tensor: name.slice(dot + 1), index, credit: value };
+    });
+    part.sum += sumOf(credit);
+    parts.set(module, part);
+  }
+  const some = [...parts].filter(([, { strongest }]) => strongest !== null).map(([name, part]): Part => ({ name, ...part }));
+  const size = ({ sum, strongest }: Part): number => (Number.isNaN(sum) ? Infinity : Math.max(Math.abs(sum), Math.abs(strongest?.credit ?? 0) * 1e-3));
+  return some.sort((a, b) => size(b) - size(a));
+}
+
+/** How much of the change the parts add up to, in [0, 1]; NaN where there is no change or it is not finite. */
+export function completeness(change: number, gap: number): number {
+  return change === 0 ? (gap === 0 ? 1 : NaN) : Math.max(0, 1 - Math.abs(gap / change));
+}
+
+/** Positions of the strongest and of the weakest samples, by |credit|; each at most `most`, none in both. */
+export function extremes(samples: Float32Array, most: number): { readonly abnormal: number[]; readonly normal: number[] } {
+  const size = (at: number): number => (Number.isFinite(samples[at]!) ? Math.abs(samples[at]!) : Infinity);
+  const order = Array.from(samples, (_, at) => at).sort((a, b) => size(b) - size(a) || a - b);
+  const half = Math.min(most, Math.ceil(order.length / 2));
+  return { abnormal: order.slice(0, half), normal: order.slice(half).reverse().slice(0, most) };
+}

@@ -1,0 +1,80 @@
+/** What is explained, in numbers and words: before, after, the change, and how much of it is accounted for. */
+
+import type { Credit } from "../../api/credit";
+import { CAUSE_WORDS, completenessWords, OF, signed, targetName } from "../../lib/causewords";
+import { formatCount, formatValue } from "../../lib/numbers";
+import { completeness } from "../../lib/share";
+import { cause, change, chooseDeep, credit, credited, deepSteps, explained, from, lost, target, to } from "../../state/credit";
+
+/** Places on the path that are looked at in any case, before it is given up. */
+const PATH = 128;
+
+export function Summary() {
+  const answer = credited.value;
+  const gone = lost.value;
+  const reply = credit.value;
+  return (
+    <div class="cause-summary" data-testid="credit-summary" aria-live="polite">
+      {gone !== null && <p class="cause-note">Step {formatCount(gone)} is no deep snapshot any more; the nearest one is shown instead.</p>}
+      {reply ? <Numbers reply={reply} /> : <Waiting />}
+      {reply === null && answer.state === "running" && <Progress nodes={answer.nodes} />}
+    </div>
+  );
+}
+
+function Waiting() {
+  const [aim, until, since, how] = [target.value!, to.value, from.value, cause.value!];
+  if (how.method === "change" && until !== null && since === null) return (
+    <p class="cause-note" data-testid="credit-first">Step {formatCount(until)} is the first deep snapshot: there is no change to explain.
+      <button type="button" class="button" data-testid="credit-value" onClick={() => change({ method: "value" })}>Explain its value</button>
+      {deepSteps.value[1] !== undefined && <button type="button" class="button" onClick={() => chooseDeep(deepSteps.value[1]!)}>Explain the change to {formatCount(deepSteps.value[1])}</button>}
+    </p>
+  );
+  if (credited.value.state === "failed") return null;
+  return <p class="cause-target">{capital(OF[explained.value])}{explained.value === "loss" ? "" : ` of ${targetName(aim.node, aim.units)}`}{until === null ? "" : how.method === "change"
+    ? `, from step ${formatCount(since!)} to ${formatCount(until)}` : ` at step ${formatCount(until)}`}</p>;
+}
+
+function Progress({ nodes }: { nodes: number }) {
+  return (
+    <div class="cause-progress" role="progressbar" aria-label="Computing credit" aria-valuemin={0} aria-valuemax={PATH} aria-valuenow={nodes} data-testid="credit-progress">
+      <i><b style={{ transform: `scaleX(${Math.max(0.02, Math.min(1, nodes / PATH))})` }} /></i>
+      <span>{nodes ? `${formatCount(nodes)} places on the path looked at` : "Reading the deep snapshots"}</span>
+    </div>
+  );
+}
+
+function Numbers({ reply }: { reply: Credit }) {
+  const aim = target.value!;
+  const delta = reply.after - reply.before;
+  const finite = Number.isFinite(delta) && Number.isFinite(reply.gap);
+  const complete = completeness(delta, reply.gap);
+  const start = reply.previous === null ? "all inputs at zero" : `step ${formatCount(reply.previous)}`;
+  return (
+    <>
+      <dl class="cause-numbers">
+        <div><dt>{start}</dt><dd data-testid="credit-before">{formatValue(reply.before, 4)}</dd></div>
+        <i aria-hidden="true">→</i>
+        <div><dt>step {formatCount(reply.step)}</dt><dd data-testid="credit-after">{formatValue(reply.after, 4)}</dd></div>
+        {finite && <div class={delta < 0 ? "delta down" : "delta up"}><dt>{reply.previous === null ? "by the batch" : "change"}</dt><dd data-testid="credit-change">{signed(delta, 3)}</dd></div>}
+      </dl>
+      <p class="cause-target">{capital(OF[explained.value])}{explained.value === "loss" ? "" : <> of <b>{targetName(aim.node, aim.units)}</b>, over batch and positions</>}
+        {finite && <span class={reply.converged ? "complete" : "complete rough"} data-testid="credit-complete" data-converged={reply.converged} title={CAUSE_WORDS.complete}>
+          <i aria-hidden="true">{reply.converged ? "✓" : "≈"}</i>{completenessWords(complete, reply.converged, reply.gap, reply.nodes)}</span>}</p>
+      {!finite && <Broken reply={reply} />}
+    </>
+  );
+}
+
+/** The target itself is not finite: nothing adds up to that. */
+function Broken({ reply }: { reply: Credit }) {
+  const earlier = deepSteps.value.filter((step) => step < reply.step).at(-1);
+  return (
+    <p class="cause-note bad" data-testid="credit-nonfinite">{Number.isFinite(reply.after - reply.before) ? "On the way from one step to the other values are not finite" : `The target is not finite at step ${formatCount(reply.step)}`}: no
+      parts add up to that. Explain the last step at which it is:
+      {earlier !== undefined && <button type="button" class="button" data-testid="credit-earlier" onClick={() => chooseDeep(earlier)}>◆ {formatCount(earlier)}</button>}
+    </p>
+  );
+}
+
+const capital = (text: string): string => text[0]!.toUpperCase() + text.slice(1);

@@ -1,0 +1,93 @@
+/** "Test this cause": runs the step again with something undone or forced, and says what becomes of target and loss. */
+
+import { useState } from "preact/hooks";
+import type { ChangeKind } from "../../api/credit";
+import { outcomeWords, triedWords, verdict } from "../../lib/causewords";
+import { formatCount, formatValue } from "../../lib/numbers";
+import { lastAtOrBefore } from "../../lib/axis";
+import * as atoms from "../../state/atoms";
+import { contents, explained, from, lossAt, outcome, ranked, target, to, trial, type Trial, tryOut } from "../../state/credit";
+import { Segments } from "../control";
+
+/** Where the recorded range is not known. */
+const CLAMP = [-6, 6] as const;
+/** Samples that are put back. */
+const TOP = 4;
+
+const KINDS: readonly { readonly value: ChangeKind; readonly label: string; readonly title: string }[] = [
+  { value: "clamp", label: "Clamp", title: "Keep the layer’s output within a range" },
+  { value: "restore-units", label: "Units", title: "The units as the earlier step’s weights make them of this batch" },
+  { value: "restore-weights", label: "Weights", title: "The layer’s weights as they were at the earlier step" },
+  { value: "restore-samples", label: "Samples", title: "The samples that show it most, put back to those of the earlier step’s batch" },
+];
+
+/** The least and the greatest that the chosen units were at a step, as recorded; null where that is not known. */
+function recordedRange(step: number | null): readonly [number, number] | null {
+  const data = atoms.neuron.value.data;
+  if (!data || step === null || data.quantity !== "activation") return null;
+  const at = lastAtOrBefore(data.step, step);
+  const [low, high] = (["min", "max"] as const).map((name) => data.statistics.indexOf(name));
+  if (at < 0 || low! < 0 || high! < 0) return null;
+  const all = (row: number): number[] => data.units.map((_, unit) => data.values[(unit * data.statistics.length + row) * data.step.length + at]!);
+  const found = [Math.min(...all(low!)), Math.max(...all(high!))] as const;
+  return found.every(Number.isFinite) && found[0] < found[1] ? [Number(found[0].toPrecision(2)), Number(found[1].toPrecision(2))] : null;
+}
+
+export function Test() {
+  const [aim, step, previous] = [target.value!, to.value, from.value];
+  const [change, setChange] = useState<ChangeKind>("clamp");
+  const [chosen, setAt] = useState<string | null>(null);
+  const [typed, setRange] = useState<readonly [string | null, string | null]>([null, null]);
+  const at = chosen ?? aim.node;
+  const own = at === aim.node;
+  const range = own ? recordedRange(previous) ?? CLAMP : CLAMP;
+  const [low, high] = typed.map((text, k) => Number(text ?? range[k])) as [number, number];
+  const of = change === "restore-samples" ? [...ranked.value.abnormal.slice(0, TOP)].sort((a, b) => a - b) : own && change === "restore-units" ? aim.units : [];
+  const nodes = [...new Set(Object.values(contents.value.data?.contents?.nodes ?? {}).flat())];
+  const restores = change !== "clamp";
+  const problem = restores && previous === null ? "There is no deep snapshot before to restore from" : !restores && !(low < high) ? "The first must be the lower" : null;
+  const next: Trial | null = step === null ? null : { change, at, of, low, high, step, previous };
+  const [result, state] = [outcome.value.data, outcome.value.state];
+  return (
+    <section class="cause-card test" data-testid="credit-test" aria-label="Test this cause">
+      <h3>Test this cause</h3>
+      <Segments label="What is changed" name="change" value={change} onChange={setChange} options={KINDS} />
+      {change !== "restore-samples" && (
+        <label class="choice"><span>{change === "clamp" ? "Clamp" : "of"}</span>
+          <select data-testid="test-at" value={at} onChange={(event) => (setAt(event.currentTarget.value), setRange([null, null]))}>
+            {(nodes.includes(at) ? nodes : [at, ...nodes]).map((name) => <option key={name} value={name}>{name}</option>)}
+            {change === "restore-weights" && <option value="">the whole model</option>}
+          </select>
+        </label>
+      )}
+      {change === "clamp" && (
+        <div class="range">
+          {([0, 1] as const).map((k) => (
+            <label key={k} class="choice"><span>{k ? "to" : "to within"}</span>
+              <input type="number" step="any" data-testid={k ? "test-high" : "test-low"} value={typed[k] ?? range[k]} onInput={(event) => setRange(k ? [typed[0], event.currentTarget.value] : [event.currentTarget.value, typed[1]])} /></label>
+          ))}
+          {own && range !== CLAMP && typed.every((text) => text === null) && <small>as recorded by step {formatCount(previous ?? 0)}</small>}
+        </div>
+      )}
+      {next && <p class="muted">{triedWords(next)}, run step {formatCount(next.step)} again.</p>}
+      <button type="button" class="button primary" data-testid="test-run" disabled={!next || problem !== null || state === "running" || state === "waiting"} title={problem ?? undefined} onClick={() => next && tryOut(next)}>
+        {state === "waiting" ? "Waits for the credit …" : state === "running" ? "Running …" : "Run it again"}</button>
+      {problem && <p class="muted">{problem}.</p>}
+      <div aria-live="polite">
+        {state === "failed" && <p class="verdict refuted" role="alert" data-testid="test-failed">{outcome.value.message}</p>}
+        {result && trial.value && (
+          <div class={`verdict ${verdict(result)}`} data-testid="test-result" data-verdict={verdict(result)}>
+            <p>{outcomeWords(trial.value, result)}</p>
+            <table><tbody>
+              <tr><th scope="row">loss</th><td>{number(result.loss_before)}</td><td>→</td><td><b>{number(result.loss_after)}</b></td></tr>
+              {trial.value.previous !== null && lossAt(trial.value.previous) !== undefined && <tr><th scope="row">at step {formatCount(trial.value.previous)}</th><td colSpan={3}>{formatValue(lossAt(trial.value.previous)!, 4)}</td></tr>}
+              {explained.value !== "loss" && <tr><th scope="row">target</th><td>{number(result.target_before)}</td><td>→</td><td><b>{number(result.target_after)}</b></td></tr>}
+            </tbody></table>
+          </div>
+        )}
+      </div>
+    </section>
+  );
+}
+
+const number = (value: number | null): string => (value === null ? "✕ not finite" : formatValue(value, 4));
