@@ -11,6 +11,7 @@ BUNDLE = HERE / "dgm_tb" / "plugin" / "static" / "index.js"
 TRAIN = ["torch>=2.6", "pytorch-lightning>=2.4", "safetensors>=0.4"]
 DEMO = [*TRAIN, "scikit-learn>=1.4", "pillow>=10"]
 BENCH = [
+    "captum>=0.9",
     "h5py>=3",
     "nansense>=0.4",
     "neurolens>=0.1",
@@ -23,6 +24,7 @@ BENCH = [
 ]
 TEST = [
     *DEMO,
+    "captum>=0.9",
     "captum>=0.7",
     "lightning>=2.4",
     "hypothesis>=6.100",

@@ -19,6 +19,7 @@ TITLE: Final = "# Benchmarks\n\nEach section is written by the command that it n
 #: returns the section's Markdown.
 BENCHMARKS: Final = {
     "capture": "benchmarks.capture",
+    "credit": "benchmarks.credit",
     "ranking": "benchmarks.ranking",
     "sampling": "benchmarks.sampling",
     "store": "benchmarks.store",

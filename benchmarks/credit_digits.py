@@ -22,6 +22,8 @@ BATCH = 32
 class Digits(nn.Module):
     """A classifier of images ``(batch, 1, 8, 8)`` made of modules that every peer can take apart."""
 
+    body: nn.Sequential
+
     def __init__(self, body: nn.Sequential) -> None:
         super().__init__()
         self.body = body

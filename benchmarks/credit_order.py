@@ -66,7 +66,8 @@ def compared(found: Sequence[Case], undo: Undo, methods: Mapping[str, Callable[[
     best = [area(case, undo, effects, sign) for case, effects, sign in zip(found, exact, signs, strict=True)]
     chance = np.random.default_rng(0)
     rows = []
-    for name, method in {**methods, "at random": lambda case: chance.normal(size=case.units)}.items():
+    every: dict[str, Callable[[Case], Scores]] = {**methods, "at random": lambda case: chance.normal(size=case.units)}
+    for name, method in every.items():
         scores = [method(case) for case in found]
         signed = [agreement(mine, effects) for mine, effects in zip(scores, exact, strict=True)]
         sizes = [agreement(np.abs(mine), np.abs(effects)) for mine, effects in zip(scores, exact, strict=True)]
@@ -92,8 +93,8 @@ def run(seeds: int) -> str:
         parts.append(f"{name}. *Value*: units set to zero.\n\n" + table(columns, compared(found, deleted, FOR_VALUE)))
     return (
         f"**Exact ablation and deletion.** Networks that learn scikit-learn's digits, snapshots after {BEFORE} and "
-        f"{BEFORE + BETWEEN} steps, {seeds} seeds; target: one logit's mean over the later batch; every hidden layer. "
-        "Exact effect: what undoing one unit alone takes from the target, by replay. AOPC: the mean of what undoing the "
-        "first k units took, as a share of that in the order of the exact effects; its sign is that of their sum.\n\n"
-        + "\n\n".join(parts)
+        f"{BEFORE + BETWEEN} steps, {seeds} seeds; target: one logit's mean over the later batch; every hidden "
+        "layer. Exact effect: what undoing one unit alone takes from the target, by replay. AOPC: the mean of what "
+        "undoing the first k units took, as a share of that in the order of the exact effects; its sign is that of "
+        "their sum.\n\n" + "\n\n".join(parts)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -58,8 +58,8 @@ class Case:
 
     def outgoing(self) -> Tensor:
         """Σ|w| of what the next layer reads of each unit."""
-        following = next(part for part in self.networks[1].body[self.layer + 1 :] if hasattr(part, "weight"))
-        weight: Tensor = following.weight.abs()
+        following = self.networks[1].body[self.layer + 1 :].parameters()
+        weight = next(following).abs()
         by_input = weight.sum((0, 2, 3)) if weight.ndim == 4 else weight.sum(0)
         return by_input.reshape(self.units, -1).sum(1)
 
@@ -119,24 +119,28 @@ def _distance(case: Case) -> Scores:
     return by_unit((case.seen(1)[0] - case.seen(0)[0]).abs())
 
 
+def _later(of: Callable[[Case, int], Scores], case: Case) -> Scores:
+    return of(case, 1)
+
+
+def _difference(of: Callable[[Case, int], Scores], case: Case) -> Scores:
+    return of(case, 1) - of(case, 0)
+
+
 #: Scores of a layer's units for the target's change. Unsigned ones cannot say who pushed and who held.
 FOR_CHANGE: Final[Mapping[str, Callable[[Case], Scores]]] = {
     "**change credit**": _change,
-    **{
-        f"{name}, difference": lambda case, of=of: of(case, 1) - of(case, 0)
-        for name, of in VALUES.items()
-        if not name.startswith("\\|")
-    },
+    **{f"{name}, difference": partial(_difference, of) for name, of in VALUES.items() if not name.startswith("\\|")},
     "gradient × Δa": _moved,
     "\\|Δa\\|": _distance,
-    **{name: lambda case, of=of: of(case, 1) for name, of in VALUES.items()},
+    **{name: partial(_later, of) for name, of in VALUES.items()},
 }
 UNSIGNED: Final = ("\\|Δa\\|", "\\|w·a\\|", "\\|a\\|")
 
 #: Scores for the target's value at the later step.
 FOR_VALUE: Final[Mapping[str, Callable[[Case], Scores]]] = {
     "**value credit**": lambda case: value_credit(case.target, case.later).units[case.node],
-    **{name: lambda case, of=of: of(case, 1) for name, of in VALUES.items()},
+    **{name: partial(_later, of) for name, of in VALUES.items()},
 }
 
 
@@ -151,7 +155,7 @@ def restored(case: Case, units: Sequence[int]) -> float:
 def deleted(case: Case, units: Sequence[int]) -> float:
     """The target with ``units`` of the layer at zero."""
     machine = Machine(case.later.tape)
-    asked, function, _ = function_of(case.target, case.later.tape)
+    asked, function = function_of(case.target, case.later.tape)
     gone = torch.zeros(case.units, dtype=torch.bool)
     gone[list(units)] = True
     edits = {

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
 from dgm_tb.replay import tape as tapes
-from dgm_tb.replay.tape import Json
 
 #: What an argument may be.
 _WORDS: Final = (
@@ -18,14 +16,39 @@ _WORDS: Final = (
     torch.Generator,
 )  # fmt: skip
 
+#: Seeded ops whose result depends on their inputs too, and that do not say what they drew: a result kept as a constant
+#: would cut the inputs off. (Attention and recurrent layers only where they do draw.)
+OPAQUE: Final = frozenset(
+    {
+        "_standard_gamma",
+        "_sample_dirichlet",
+        "_scaled_dot_product_flash_attention",
+        "_scaled_dot_product_efficient_attention",
+        "_scaled_dot_product_cudnn_attention",
+        "_scaled_dot_product_flash_attention_for_cpu",
+    }
+)
 
-def strange(arguments: Any) -> str:
-    """The type of an argument that a tape has no word for; empty where there is none."""
-    return next((type(leaf).__name__ for leaf in tree_leaves(arguments) if not isinstance(leaf, _WORDS)), "")
+
+def leaves(tree: Any) -> Iterator[Any]:
+    """What lies in lists, tuples and dicts: ATen's arguments and results nest nothing else."""
+    if isinstance(tree, list | tuple):
+        for item in tree:
+            yield from leaves(item)
+    elif isinstance(tree, dict):
+        for item in tree.values():
+            yield from leaves(item)
+    else:
+        yield tree
+
+
+def strange(arguments: Iterable[Any]) -> str:
+    """The type of the first argument, lists taken apart, that a tape has no word for; empty where there is none."""
+    return next((type(leaf).__name__ for leaf in arguments if not isinstance(leaf, _WORDS)), "")
 
 
 def encode(argument: Any, number: Callable[[Tensor], int]) -> Any:
-    """An argument as `Json`, its tensors as the values that ``number`` says; None for what is `strange`."""
+    """An argument as JSON (`tapes.Json`), tensors as the values that ``number`` says; None for what is `strange`."""
     if isinstance(argument, Tensor):
         return tapes.value(number(argument))
     if argument is None or isinstance(argument, bool | int | str):
@@ -46,7 +69,7 @@ def encode(argument: Any, number: Callable[[Tensor], int]) -> Any:
 
 
 def tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+    return [leaf for leaf in leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def written(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
@@ -61,13 +84,13 @@ def written(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[A
     ]
 
 
-def draws(func: Any, args: Sequence[Json], kwargs: Mapping[str, Json]) -> bool:
-    """Whether an op is random this time: attention without dropout is not."""
+def draws(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether an op is random this time: attention without dropout is not, nor what is not in training."""
     if torch.Tag.nondeterministic_seeded not in func.tags:
         return False
     defaults = {argument.name: argument.default_value for argument in func._schema.arguments}
-    probability = (defaults | _named(func, args) | dict(kwargs)).get("dropout_p")
-    return probability is None or probability != 0
+    found = defaults | _named(func, args) | dict(kwargs)
+    return found.get("dropout_p") != 0 and found.get("training") is not False and found.get("train") is not False
 
 
 def _named(func: Any, args: Sequence[Any]) -> dict[str, Any]:

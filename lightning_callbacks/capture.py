@@ -15,6 +15,7 @@ from dgm_tb.records import Graph, Node, RowKey
 from lightning_callbacks import compiled, graph, scaling, sharded, trace
 from lightning_callbacks.course import Course
 from lightning_callbacks.hooks import Call, Hooks, program_name
+from lightning_callbacks.keeping import Kept
 from lightning_callbacks.model import Model
 from lightning_callbacks.recorded import Recorded, Seen, UnrecordableError
 from lightning_callbacks.scaling import Scaling
@@ -32,7 +33,7 @@ class Capture:
         due: Mapping[str, frozenset[str]],
         traced: bool,
         lightning: bool,
-        memory: dict[int, Tensor],
+        memory: dict[int, Kept],
         failed: Callable[[Exception], None],
         first: bool = False,
         taped: int = 0,

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from dgm_tb.replay import tape as tapes
 from dgm_tb.replay.compact import compact
@@ -69,15 +68,20 @@ class Draft:
         occurrence = self._counts.get(path, 0)
         self._counts[path] = occurrence + 1
         for index, (name, tensor) in enumerate(units.tensors(output)):
-            if units.has_units(tensor):
+            if units.has_units(tensor) and has_place(tensor):
                 self._seen.append(Seen(path, occurrence, name if index else ""))
                 self._outputs.append(Output("", "", self._read(tensor), len(self._ops), 0))
 
+    def differentiated(self) -> None:
+        """A backward pass runs: parameters may have other gradients than before."""
+        self._gradients.told = False
+
     def given(self, args: Sequence[Any], kwargs: Mapping[str, Any], *, in_backward: bool) -> Given:
         """Before an op: its arguments, as they are now."""
-        strange = "" if self.reason else arguments.strange((args, kwargs))
+        leaves = [] if self.reason else list(arguments.leaves((args, kwargs)))
+        strange = arguments.strange(leaves)
         aside = bool(self.reason or strange) or (
-            not in_backward and self._gradients.touched(arguments.tensors((args, kwargs)))
+            not in_backward and self._gradients.touched(leaf for leaf in leaves if isinstance(leaf, Tensor))
         )
         number = self._glimpse if aside else self._read
         encoded = [arguments.encode(argument, number) for argument in args]
@@ -85,7 +89,7 @@ class Draft:
 
     def made(self, func: Any, given: Given, args: Any, kwargs: Any, out: Any, call: int, site: str) -> Op:
         """After an op: the op, which is one of the tape's if it is part of the program."""
-        leaves = tree_leaves(out)
+        leaves = list(arguments.leaves(out))
         changed = arguments.written(func, args, kwargs)
         writes = tuple(tapes.values_in(arguments.written(func, given.args, given.kwargs)))
         number = self._glimpse if given.aside or self.reason else self._output
@@ -95,14 +99,18 @@ class Draft:
         if self.reason:
             return op
         if given.aside:
-            self._set_aside(func, given, [*arguments.tensors(out), *arguments.tensors(changed)])
+            self._set_aside(func, given, arguments.tensors((out, changed)))
             return op
         for value, tensor in zip(writes, arguments.tensors(changed), strict=True):
             self.values.wrote(value, tensor)
         if func is torch.ops.aten.detach.default and outputs[0] is not None:
             self.values.detached(outputs[0], next(tapes.values_in(given.args)))
         if arguments.draws(func, given.args, given.kwargs):
-            op = replace(op, fixed=tuple(self._drawn(leaf) for leaf in leaves if isinstance(leaf, Tensor)))
+            if func.overloadpacket.__name__ in arguments.OPAQUE:
+                self.give_up(f"{name} draws within: what it drew cannot be told from what it computes")
+                return op
+            kept = arguments.tensors(changed) if "rrelu" in name else arguments.tensors(leaves)
+            op = replace(op, fixed=tuple(self._drawn(tensor) for tensor in kept))
         self._ops.append(op)
         return op
 

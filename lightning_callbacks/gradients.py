@@ -11,16 +11,19 @@ from lightning_callbacks.values import Values
 
 
 class Gradients:
-    """In which memory gradients lie, and what was made of them."""
+    """In which memory gradients lie, and what was made of them; ``told``: no backward pass ran since we looked."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], values: Values) -> None:
         self._parameters, self._values = list(parameters), values
         self._seen: dict[int, weakref.ref[Tensor]] = {}
         self._memories: set[int] = set()
+        self.told = False
 
     def touched(self, tensors: Iterable[Tensor]) -> bool:
         """Whether one of ``tensors`` lies there."""
-        self._look()
+        if not self.told:  # for every op it would be dear: thousands of ops, hundreds of parameters
+            self._look()
+            self.told = True
         return bool(self._memories) and any(self.hold(tensor) for tensor in tensors)
 
     def hold(self, tensor: Tensor) -> bool:

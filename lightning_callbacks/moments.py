@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dgm_tb.moments import ARGMAX_SAMPLE, COUNT, M2, MAX, MEAN, MIN, NONFINITE, STATISTICS, ZEROS
@@ -14,6 +15,8 @@ from lightning_callbacks import kernels
 
 #: The precisions that are read as they are; others as float32.
 READ: Final = (torch.float32, torch.float64)
+#: Of so few units a pass takes less time than the two or three that it saves take to be called.
+FEW: Final = 256
 
 
 def reduce(tensor: Tensor, axis: int, sampled: bool) -> Tensor:
@@ -37,29 +40,41 @@ def reduce(tensor: Tensor, axis: int, sampled: bool) -> Tensor:
 
 def reduce_keeping(cube: Tensor, kept: Tensor) -> Tensor:
     """`reduce` of a weight as ``(outer, units, inner)``, copied to ``kept`` in the same pass where it can be."""
-    if not _one_run_a_unit(cube):
+    if not one_run_a_unit(cube):
         kept.copy_(cube)
         return reduce(cube, 1, sampled=False)
-    out = np.empty((len(STATISTICS), cube.shape[1]), np.float32)
-    kernels.keep(cube.numpy()[0], kept.numpy()[0], out)
+    return keep(cube.numpy()[0], kept.numpy()[0])
+
+
+def keep(rows: NDArray[np.floating], kept: NDArray[np.floating]) -> Tensor:
+    """The moments of ``rows`` ``(units, inner)``, copied to ``kept`` in the same pass."""
+    out = np.empty((len(STATISTICS), rows.shape[0]), np.float32)
+    kernels.keep(rows, kept, out)
     return torch.from_numpy(out)
 
 
 def reduce_change(cube: Tensor, before: Tensor) -> Tensor:
     """`reduce` of ``cube - before``, without making the difference where it can be."""
-    if not _one_run_a_unit(cube):
+    if not one_run_a_unit(cube):
         return reduce(torch.sub(cube, before), 1, sampled=False)
-    out = np.empty((len(STATISTICS), cube.shape[1]), np.float32)
-    kernels.change_of(cube.numpy()[0], before.numpy()[0], out)
+    return change(cube.numpy()[0], before.numpy()[0])
+
+
+def change(after: NDArray[np.floating], before: NDArray[np.floating]) -> Tensor:
+    """The moments of ``after - before``, both ``(units, inner)``."""
+    out = np.empty((len(STATISTICS), after.shape[0]), np.float32)
+    kernels.change_of(after, before, out)
     return torch.from_numpy(out)
 
 
-def _one_run_a_unit(cube: Tensor) -> bool:
+def one_run_a_unit(cube: Tensor) -> bool:
+    """Whether the passes over runs can read ``(outer, units, inner)``, and are quickest or next to nothing."""
     outer, units, inner = cube.shape
     return (
         outer == 1
         and units > 0
-        and not kernels.in_columns(1, inner)
+        and inner > 0
+        and (units <= FEW or not kernels.in_columns(1, inner))
         and cube.is_cpu
         and cube.is_contiguous()
         and cube.dtype in READ

@@ -20,6 +20,7 @@ from lightning_callbacks.capture import Capture
 from lightning_callbacks.deep import Deep, Keeper
 from lightning_callbacks.guard import Guard
 from lightning_callbacks.inventory import Inventory
+from lightning_callbacks.keeping import Kept
 from lightning_callbacks.losses import Losses, Number
 from lightning_callbacks.options import Options
 from lightning_callbacks.pace import Pace, Plan
@@ -74,7 +75,7 @@ class Recording:
         self._begun = False  # there is a snapshot of all that is recorded
         self._decided = -1  # the step for which it is decided whether it is captured
         self._backwards = 0  # begun in this batch
-        self._memory: dict[int, Tensor] = {}
+        self._memory: dict[int, Kept] = {}
         self._step_losses: dict[str, list[Number]] = {}
         self._metrics: dict[str, Number] = {}
         self._writer: RunWriter | None = None

@@ -83,7 +83,8 @@ class TapeMode(TorchDispatchMode):
         def note() -> None:
             if self._taping:
                 self._draft.batch(named)
-            self._entries += [Came(name, self._part(tensor)) for name, tensor in named]
+            if self._tracing:
+                self._entries += [Came(name, self._part(tensor)) for name, tensor in named]
 
         self._guarded(note)
 
@@ -93,7 +94,8 @@ class TapeMode(TorchDispatchMode):
         def note() -> None:
             if self._taping:
                 self._draft.loss(loss, program_name(program))
-            self._entries.append(Minimised(program, self._part(loss)))
+            if self._tracing:
+                self._entries.append(Minimised(program, self._part(loss)))
 
         self._guarded(note)
 
@@ -121,10 +123,11 @@ class TapeMode(TorchDispatchMode):
 
         def note() -> None:
             leaf = path in self._nodes and units.leaf(module)
-            inputs = units.tensors((args, kwargs)) if leaf else ()
-            self._entries.append(Began(call, leaf, tuple(self._part(tensor) for _, tensor in inputs)))
+            inputs = self._parts((args, kwargs)) if leaf else ()
+            self._entries.append(Began(call, leaf, inputs))
 
-        self._guarded(note)
+        if self._tracing:
+            self._guarded(note)
 
     def _end(self, module: nn.Module, _args: Any, output: Any) -> None:
         if _in_backward() or not any(called is module for called, _ in self._stack):
@@ -136,8 +139,8 @@ class TapeMode(TorchDispatchMode):
         def note() -> None:
             if self._taping and self._nodes.get(self._calls[call]) is module:
                 self._draft.returned(self._calls[call], output)
-            outputs = tuple(self._part(tensor) for _, tensor in units.tensors(output))
-            self._entries.append(Ended(call, outputs))
+            if self._tracing:
+                self._entries.append(Ended(call, self._parts(output)))
 
         self._guarded(note)
 
@@ -188,11 +191,17 @@ class TapeMode(TorchDispatchMode):
     def _part(self, tensor: Tensor) -> Part:
         return self._draft.values.part(tensor)
 
+    def _parts(self, tree: Any) -> tuple[Part, ...]:
+        return tuple(self._part(tensor) for _, tensor in units.tensors(tree))
+
     def _records(self) -> bool:
         if self._paused:
             return False
-        # In a backward pass only what can itself be differentiated is part of the program: a gradient inside a loss.
-        return self._taping and torch.is_grad_enabled() if _in_backward() else self._taping or self._tracing
+        if not _in_backward():
+            return self._taping or self._tracing
+        self._draft.differentiated()
+        # Of a backward pass only what can itself be differentiated is part of the program: a gradient inside a loss.
+        return self._taping and torch.is_grad_enabled()
 
     def _guarded(self, work: Callable[[], Result]) -> Result | None:
         """Our own work, of which no op is recorded and nothing goes wrong in the user's training; None if it did.

@@ -122,6 +122,8 @@ class WeightRule:
         weight = sharded.local(weight)
         if weight.layout is not torch.strided:
             weight = weight.to_dense()  # gradient of Embedding(sparse=True)
+        if weight.ndim == 2 and self.axis == 0 and self.gates == 1:  # most are: no shape to be sliced
+            return weight.unsqueeze(0)
         if weight.ndim == 0:
             return weight.reshape(1, 1, 1)
         axis = self.axis % weight.ndim

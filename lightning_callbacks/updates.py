@@ -12,7 +12,8 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from torch.utils.hooks import RemovableHandle
 
 from dgm_tb.records import RowKey
-from lightning_callbacks import compiled, moments, scaling, sharded
+from lightning_callbacks import compiled, keeping, scaling, sharded
+from lightning_callbacks.keeping import Kept
 from lightning_callbacks.units import Weight
 
 
@@ -33,7 +34,7 @@ class Updates:
         due: Mapping[str, frozenset[str]],
         program: Callable[[], str],
         lightning: bool,
-        memory: dict[int, Tensor],
+        memory: dict[int, Kept],
         failed: Callable[[Exception], None],
     ) -> None:
         self.rows: list[tuple[RowKey, Tensor]] = []
@@ -43,7 +44,7 @@ class Updates:
         self._memory = memory
         self._weights = {id(weight.parameter): weight for weight in weights}
         self._parameters = {id(parameter) for parameter in parameters}
-        self._before: dict[int, tuple[str, list[tuple[Weight, Tensor]], bool]] = {}
+        self._before: dict[int, tuple[str, list[tuple[Weight, Kept]], bool]] = {}
         self._stepping: set[int] = set()  # ids of the parameters of optimizers whose step has begun
         self._handles: list[RemovableHandle] = []
 
@@ -83,7 +84,7 @@ class Updates:
             return
         mine = [self._weights[id(p)] for p in owned if id(p) in self._weights]
         program = self._program()
-        kept: list[tuple[Weight, Tensor]] = []
+        kept: list[tuple[Weight, Kept]] = []
         for weight in mine:
             if "update" in self._due(weight):
                 kept.append((weight, self._keep(weight, program)))
@@ -104,8 +105,7 @@ class Updates:
             self._rename(optimizer, before_it, program)
             self._read_gradients(optimizer, program)
         for weight, before in kept:
-            change = moments.reduce_change(weight.rule.cube(weight.parameter.detach()), before)
-            self.rows.append((RowKey(weight.node, program, "update"), change))
+            self.rows.append((RowKey(weight.node, program, "update"), before.change(weight)))
 
     def _rename(self, optimizer: Optimizer, old: str, new: str) -> None:
         """Puts the weights that were read before a closure under the program in which the rest of its step stands."""
@@ -142,19 +142,14 @@ class Updates:
             with torch.no_grad():
                 self.norms += torch._foreach_norm([(g.coalesce().values() if g.is_sparse else g).float() for g in rest])
 
-    def _keep(self, weight: Weight, program: str) -> Tensor:
+    def _keep(self, weight: Weight, program: str) -> Kept:
         """A copy of the weight as it is, made while it is read; on the CPU into memory kept from capture to capture."""
-        cube = weight.rule.cube(weight.parameter.detach())
-        kept = self._memory.get(id(weight.parameter))
-        if kept is None or kept.shape != cube.shape or kept.dtype != cube.dtype or kept.device != cube.device:
-            kept = torch.empty_like(cube, memory_format=torch.contiguous_format)
-        if cube.device.type == "cpu":  # fresh memory costs a page fault every 4 KB: as much as the copy
+        kept = keeping.room(weight, self._memory.get(id(weight.parameter)))
+        if kept.copy.is_cpu:  # fresh memory costs a page fault every 4 KB: as much as the copy
             self._memory[id(weight.parameter)] = kept
-        if "weight" in self._due(weight):
-            row = moments.reduce_keeping(cube, kept)
+        row = kept.keep(weight, read="weight" in self._due(weight))
+        if row is not None:
             self.rows.append((RowKey(weight.node, program, "weight"), row))
-        else:
-            kept.copy_(cube)
         return kept
 
     def _reduce(self, weight: Weight, program: str, quantity: str, value: Tensor) -> bool:

@@ -111,8 +111,9 @@ class Values:
 
 
 def has_place(tensor: Tensor) -> bool:
-    """Whether it lies in memory as strides say."""
-    return tensor.layout is torch.strided and not tensor.is_nested
+    """Whether it lies in memory as strides say; not so within `torch.vmap`, where one tensor stands for many."""
+    many = torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    return tensor.layout is torch.strided and not tensor.is_nested and not many
 
 
 def _place(tensor: Tensor) -> tuple[object, ...]:

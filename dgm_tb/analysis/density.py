@@ -41,6 +41,7 @@ def _draw(pixels: NDArray[np.float32], columns: NDArray[np.float64], image: NDAr
     """Adds lines given in pixel rows from the bottom: a column is covered by what the line spans inside it."""
     width = image.shape[1]
     low, high = np.empty(width, np.float32), np.empty(width, np.float32)
+    shares = np.float32(1) / np.arange(image.shape[0] + 1).astype(np.float32)
     for line in range(pixels.shape[0]):
         low[:], high[:] = np.inf, -np.inf
         for point in range(pixels.shape[1]):
@@ -53,8 +54,8 @@ def _draw(pixels: NDArray[np.float32], columns: NDArray[np.float64], image: NDAr
                 _span(columns[point - 1], pixels[line, point - 1], columns[point], here, low, high)
         for column in range(width):
             if low[column] <= high[column]:
-                first, last = int(low[column] + np.float32(0.5)), int(high[column] + np.float32(0.5))
-                share = np.float32(1) / np.float32(last - first + 1)
+                first, last = np.int32(low[column] + np.float32(0.5)), np.int32(high[column] + np.float32(0.5))
+                share = shares[last - first + 1]
                 for row in range(first, last + 1):
                     image[row, column] += share
 
@@ -63,8 +64,13 @@ def _draw(pixels: NDArray[np.float32], columns: NDArray[np.float64], image: NDAr
 def _span(x0: float, y0: float, x1: float, y1: float, low: NDArray[np.float32], high: NDArray[np.float32]) -> None:
     """Widens the covered rows of the columns between two points: column c reaches from c - 1/2 to c + 1/2."""
     slope = (y1 - y0) / (x1 - x0) if x1 > x0 else 0.0
-    for column in range(int(x0 + 0.5), int(x1 + 0.5) + 1):
+    first, last = int(x0 + 0.5), int(x1 + 0.5)
+    for column in (first, last):
         enter = y0 + slope * (max(x0, column - 0.5) - x0)
         leave = y0 + slope * (min(x1, column + 0.5) - x0)
         low[column] = min(low[column], min(enter, leave))
         high[column] = max(high[column], max(enter, leave))
+    for column in range(first + 1, last):  # there is nothing else of the line in these
+        enter = np.float32(y0 + slope * (column - 0.5 - x0))
+        leave = np.float32(y0 + slope * (column + 0.5 - x0))
+        low[column], high[column] = min(enter, leave), max(enter, leave)

@@ -25,7 +25,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """``origin``: ``op``, ``module``, ``inputs`` and ``output`` (``made_by``, ``low``, ``high``, ``nonfinite``).
+    """``origin``: ``op``, ``module``, ``site``, ``inputs``, ``output`` (each ``made_by``, ``low``, ``high``, ``nonfinite``).
 
     None where everything the loss follows from is finite, or before ``state`` is ``done``.
     """

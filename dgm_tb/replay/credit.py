@@ -24,17 +24,19 @@ from dgm_tb.replay.path import Integral, Pair, Path, Progress, dual, integrate, 
 from dgm_tb.replay.tape import Output, Source, Tape
 from dgm_tb.replay.target import (
     function_of,
+    look,
     loss_of,
     mask_of,
     outputs_before,
     outputs_in,
     outputs_of,
-    prepared,
 )
 
 #: The completeness that is asked for: of the change, and of the values where the change is small beside them.
 TOLERANCE: Final = 1e-3
 OF_VALUES: Final = 1e-6
+#: Of the numbers that a target is the mean of: where they cancel, as the gradients of all logits do, rounding is left.
+OF_SIZE: Final = 1e-13
 #: Feature maps are kept up to so many numbers a node; larger ones are averaged down.
 LARGEST_MAP: Final = 1 << 18
 
@@ -131,7 +133,7 @@ def after_credit(target: Target, step: Step) -> dict[str, Array]:
 def _path(
     target: Target, machine: Machine, start: Mapping[int, Tensor], end: Mapping[int, Tensor]
 ) -> tuple[Path, tuple[Output, ...]]:
-    asked, function, _ = function_of(target, machine.tape)
+    asked, function = function_of(target, machine.tape)
     outs = outputs_before(machine.tape, target)
     cuts = tuple(pair(out) for out in outs)
     return Path(machine, start, end, asked, function, cuts, target.quantity == "gradient"), outs
@@ -139,17 +141,18 @@ def _path(
 
 def _credit(target: Target, path: Path, outs: tuple[Output, ...], tolerance: float, progress: Progress) -> Credit:
     machine = path.machine
-    begin, before = _looked_at(target, machine, path.start)
-    final, after = _looked_at(target, machine, path.end)
+    before, after = look(target, machine, path.start), look(target, machine, path.end)
+    begin, final, samples = before.value, after.value, after.parts - before.parts
     moved = path.value(0.0) if path.jumps else begin  # where all that moves gradually is at the start
     limit = tolerance * max(abs(final - begin), OF_VALUES * (abs(begin) + abs(final)))
+    limit = max(limit, OF_SIZE * (before.size + after.size))
     found = integrate(path, (moved, final), limit, progress)
     units, maps = _by_node(outs, found.cuts)
     groups = _grouped(machine.tape.sources, found)
     return Credit(
         target, begin, final, found.gap, found.gap <= limit, found.nodes, units, maps,
         parameters=groups["parameter"], buffers=groups["buffer"], inputs=groups["input"],
-        samples=np.asarray((after - before).numpy() if after.shape == before.shape else np.empty(0), np.float64),
+        samples=np.asarray(samples, np.float64),
         noise=sum(float(part.sum()) for kind in ("random", "constant") for part in groups[kind].values()),
         discrete=moved - begin,
     )  # fmt: skip
@@ -212,12 +215,3 @@ def _grouped(sources: Iterable[Source], found: Integral) -> dict[str, dict[str, 
         known = groups[source.kind].get(name)
         groups[source.kind][name] = array if known is None else known + array
     return groups
-
-
-def _looked_at(target: Target, machine: Machine, sources: Mapping[int, Tensor]) -> tuple[float, Tensor]:
-    """The target's value, and what each batch position shows of it; empty where none does."""
-    asked, function, by_sample = function_of(target, machine.tape)
-    with torch.set_grad_enabled(target.quantity == "gradient"):
-        values = machine.run(prepared(sources, target), asked)
-        parts = torch.empty(0) if target.quantity == "loss" else by_sample(values).detach()
-        return float(function(values).detach()), parts

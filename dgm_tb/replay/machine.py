@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from dgm_tb.errors import FormatError
 from dgm_tb.replay import tape as tapes
-from dgm_tb.replay.substitutes import SUBSTITUTES, UnknownOpError
+from dgm_tb.replay.substitutes import DRAWN, SUBSTITUTES, UnknownOpError
 from dgm_tb.replay.tape import Json, Op, Output, Tape
 
 #: What takes the place of a value when it is made: (value, position) -> function of it.
@@ -119,6 +119,8 @@ class Machine:
     def _fixed(self, op: Op, values: dict[int, Tensor]) -> list[Tensor | None]:
         """What a random op drew when it was recorded."""
         drawn = [values[number] for number in op.fixed]
+        if op.name in DRAWN:
+            return DRAWN[op.name]([self._decode(argument, values) for argument in op.args], drawn)
         if not op.writes:
             return _spread(op, drawn)
         with torch.no_grad() if not self.precise else torch.enable_grad():

@@ -47,11 +47,14 @@ def _normalised(
     axes = [axis for axis in range(x.ndim) if axis != 1]
     shape = [1, -1] + [1] * (x.ndim - 2)
     if training or running_mean is None or running_var is None:
-        mean, variance = x.mean(axes), x.var(axes, unbiased=False)
+        mean = x.mean(axes)
+        centred = x - mean.view(shape)
+        variance = (centred * centred).mean(axes)
     else:
         mean, variance = running_mean, running_var
+        centred = x - mean.view(shape)
     scale = (variance + eps).rsqrt()
-    out = (x - mean.view(shape)) * scale.view(shape)
+    out = centred * scale.view(shape)
     if weight is not None:
         out = out * weight.view(shape)
     return (out if bias is None else out + bias.view(shape)), mean, scale
@@ -102,15 +105,17 @@ def _convolution(
         return torch.ops.aten.convolution.default(  # type: ignore[no-any-return]
             x, weight, bias, stride, padding, dilation, transposed, output_padding, groups
         )
-    height, width = patch
+    batch, height, width = len(x), *patch
     if transposed:
-        columns = x.permute(0, 2, 3, 1) @ weight.flatten(1)
-        out = columns.unflatten(3, (-1, height, width)).permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+        rows, places = x.shape[2:]
+        columns = (x.permute(0, 2, 3, 1) @ weight.flatten(1)).view(batch, rows, places, -1, height, width)
+        out = columns.permute(0, 3, 1, 4, 2, 5).reshape(batch, -1, rows * height, places * width)
     else:
         rows, places = x.shape[2] // height, x.shape[3] // width
-        patches = x[:, :, : rows * height, : places * width].unflatten(3, (places, width)).unflatten(2, (rows, height))
+        patches = x[:, :, : rows * height, : places * width].reshape(batch, -1, rows, height, places, width)
         out = (patches.permute(0, 2, 4, 1, 3, 5).flatten(3) @ weight.flatten(1).T).permute(0, 3, 1, 2)
-    return (out if bias is None else out + bias.view(-1, 1, 1)).contiguous()
+    out = out if bias is None else out + bias.view(-1, 1, 1)
+    return out.contiguous()
 
 
 #: What stands for an op where causes are asked for. Running statistics that training mode would update are left as they
@@ -128,3 +133,27 @@ SUBSTITUTES: Final[Mapping[str, Callable[..., Any]]] = {
         *_normalised(x, w, b, m, v, training, momentum, eps), None,
     ),
 }  # fmt: skip
+
+
+def _dropped(args: Sequence[Any], drawn: Sequence[Tensor]) -> list[Tensor | None]:
+    """Dropout by the mask that it drew, as its own kernel multiplies."""
+    x, probability, mask = args[0], args[1], drawn[1]
+    kept = mask.to(x.dtype)
+    return [x * kept * (0.0 if probability == 1 else 1 / (1 - probability)), mask]
+
+
+def _leaked(args: Sequence[Any], drawn: Sequence[Tensor]) -> list[Tensor | None]:
+    """A randomised leaky ReLU by the slopes that it drew: 1 where its input is positive."""
+    return [args[0] * drawn[-1]]
+
+
+def _leaked_in_place(args: Sequence[Any], drawn: Sequence[Tensor]) -> list[Tensor | None]:
+    return [args[0].mul_(drawn[-1])]
+
+
+#: Random ops that also compute: from their arguments and what they drew. Of all others what was drawn is the result.
+DRAWN: Final[Mapping[str, Callable[[Sequence[Any], Sequence[Tensor]], list[Tensor | None]]]] = {
+    "aten.native_dropout.default": _dropped,
+    "aten.rrelu_with_noise.default": _leaked,
+    "aten.rrelu_with_noise_.default": _leaked_in_place,
+}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,18 +17,51 @@ from dgm_tb.replay.tape import Output, Tape, feeding
 
 def evaluate(target: Target, machine: Machine, sources: Mapping[int, Tensor], edits: Edits | None = None) -> float:
     """The target's value on given sources, with some values changed as they are made."""
-    asked, function, _ = function_of(target, machine.tape)
+    asked, function = function_of(target, machine.tape)
     with torch.set_grad_enabled(target.quantity == "gradient"):
         return float(function(machine.run(prepared(sources, target), asked, edits=edits)).detach())
 
 
-def function_of(
-    target: Target, tape: Tape
-) -> tuple[tuple[Pair, ...], Function, Callable[[Mapping[Pair, Tensor]], Tensor]]:
-    """What a target asks a run for, the target as a function of it, and the same by sample ``(batch,)``."""
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A target in one run: its value, its parts by sample ``(batch,)`` (empty where it has none), and the mean size of
+    the numbers that it is the mean of.
+    """
+
+    value: float
+    parts: Tensor
+    size: float
+
+
+def look(target: Target, machine: Machine, sources: Mapping[int, Tensor]) -> Looked:
+    """The target on given sources."""
+    asked, gather = _gatherer(target, machine.tape)
+    with torch.set_grad_enabled(target.quantity == "gradient"):
+        found = [tensor.detach() for tensor in gather(machine.run(prepared(sources, target), asked))]
+    size = float(torch.stack([part.abs().mean() for part in found]).mean())
+    lengths = {len(part) for part in found if part.ndim}
+    parts = torch.empty(0)
+    if target.quantity != "loss" and len(lengths) == 1:
+        by_sample = [part.reshape(len(part), -1).mean(1) for part in found]
+        parts = torch.stack(by_sample).mean(0) / len(by_sample[0])
+    return Looked(float(_mean(found)), parts, size)
+
+
+def function_of(target: Target, tape: Tape) -> tuple[tuple[Pair, ...], Function]:
+    """What a target asks a run for, and the target as a function of it."""
+    asked, gather = _gatherer(target, tape)
+    return asked, lambda values: _mean(gather(values))
+
+
+def _mean(parts: Sequence[Tensor]) -> Tensor:
+    return torch.stack([part.mean() for part in parts]).mean()
+
+
+def _gatherer(target: Target, tape: Tape) -> tuple[tuple[Pair, ...], Callable[[Mapping[Pair, Tensor]], list[Tensor]]]:
+    """What a target asks a run for, and what of it the target is the mean of."""
     loss = loss_of(tape, target.program)
     if target.quantity == "loss":
-        return (loss,), lambda values: values[loss], lambda values: values[loss].reshape(1)
+        return (loss,), lambda values: [values[loss]]
     outs = outputs_of(tape, target)
     pairs = tuple(pair(out) for out in outs)
 
@@ -38,14 +72,7 @@ def function_of(
             tensors = [torch.zeros_like(t) if g is None else g for g, t in zip(found, tensors, strict=True)]
         return [_chosen(tensor, out.axis, target) for tensor, out in zip(tensors, outs, strict=True)]
 
-    def mean(values: Mapping[Pair, Tensor]) -> Tensor:
-        return torch.stack([part.mean() for part in gathered(values)]).mean()
-
-    def by_sample(values: Mapping[Pair, Tensor]) -> Tensor:
-        parts = [part.reshape(len(part), -1).mean(1) if part.ndim > 1 else part for part in gathered(values)]
-        return torch.stack(parts).mean(0) / len(parts[0]) if len({len(part) for part in parts}) == 1 else torch.empty(0)
-
-    return (*pairs, loss) if target.quantity == "gradient" else pairs, mean, by_sample
+    return (*pairs, loss) if target.quantity == "gradient" else pairs, gathered
 
 
 def outputs_of(tape: Tape, target: Target) -> tuple[Output, ...]:
@@ -61,7 +88,7 @@ def outputs_of(tape: Tape, target: Target) -> tuple[Output, ...]:
 
 def outputs_before(tape: Tape, target: Target) -> tuple[Output, ...]:
     """The outputs that the target depends on, its own included; what lies beside its way is left out."""
-    asked, _, _ = function_of(target, tape)
+    asked, _ = function_of(target, tape)
     every = {pair(out): out for out in outputs_in(tape, target.program)}
     found = feeding(tape, asked, every)
     return tuple(out for one, out in every.items() if one in found)

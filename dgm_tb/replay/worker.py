@@ -31,6 +31,8 @@ from dgm_tb.replay.path import Progress, within
 _STEPS: Final = 4
 #: Seconds for which a path that has not converged may have more nodes than are always allowed.
 _PATIENCE: Final = 4.0
+#: Seconds after which a path gets no more nodes: of a large network an answer with a gap is better than none.
+_LONGEST: Final = 45.0
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -79,7 +81,8 @@ class Worker:
             if self._newest is not None or self._ended:
                 raise Superseded
             self._answer(Answer(number, "progress", {"nodes": nodes}, {}))
-            return within(nodes) or self._clock() - begun < _PATIENCE
+            spent = self._clock() - begun
+            return spent < _PATIENCE or (within(nodes) and spent < _LONGEST)
 
         try:
             fields, arrays = self._handle(asked, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +30,8 @@ from dgm_tb.store.snapshots import SnapshotFormat
 _NUMPY: Final[dict[int, np.dtype[np.floating]]] = {FLOAT32: np.dtype("<f4"), FLOAT16: np.dtype("<f2")}
 #: A channel of so many bytes is read whole: one call costs less than several.
 _SMALL: Final = 1 << 16
+#: Channels of a row that take so many bytes are read at one go: each call costs as much as copying 100 KB.
+_TOGETHER: Final = 1 << 22
 #: Pages that lie at most so far apart are read together: less than what the system reads ahead.
 _NEAR: Final = 8
 
@@ -77,6 +80,28 @@ class Block:
         found = _read(self, fd, entry, units)
         return None if found is None else found[:, snapshots]
 
+    def read_together(self, fd: int, row: int, channels: Sequence[int]) -> list[NDArray[np.floating] | None]:
+        """Whole ``channels`` of a row, each ``(units, snapshots)`` as it is stored; None where a checksum is wrong.
+
+        At one go where that is little, as `read` by channels else. Raises `OSError`.
+        """
+        first = int(self.form.first[row])
+        stored = [place for place in channels if self.kinds[first + place] != CONSTANT]
+        if not stored:
+            return [_read(self, fd, first + place, None) for place in channels]
+        begins = {place: int(self.places[first + place]) for place in stored}
+        size = _whole(self, first + stored[0], FLOAT32)[1] + 4
+        begin, end = min(begins.values()), max(begins.values()) + size
+        if end - begin > min(_TOGETHER, _SMALL + 2 * len(stored) * size):  # much, or much of it is not asked for
+            return [_read(self, fd, first + place, None) for place in channels]
+        buffer = np.frombuffer(os.pread(fd, end - begin, begin), np.uint8)
+        return [
+            _within(self, buffer[begins[place] - begin :], first + place)
+            if place in begins
+            else _read(self, fd, first + place, None)
+            for place in channels
+        ]
+
     def read_aggregates(self, fd: int, row: int) -> NDArray[np.float32] | None:
         """A row's aggregates ``(snapshots, *layout.aggregate_shape)``; None where a checksum is wrong."""
         found = _read(self, fd, row, None)
@@ -101,19 +126,39 @@ def _read(block: Block, fd: int, entry: int, units: slice | NDArray[np.integer] 
     chosen = _chosen(units, count)
     if kind == CONSTANT:
         word = np.uint32(block.places[entry] & 0xFFFFFFFF)
-        return np.full((len(chosen), form.snapshots), word, np.uint32).view(np.float32)
+        return np.broadcast_to(word.view(np.float32), (len(chosen), form.snapshots))
     stored = _Stored(form, entry, kind, int(block.places[entry]))
-    out = np.empty((len(chosen), form.snapshots), np.float32)
+    if isinstance(chosen, range) and len(chosen):  # nothing is copied
+        (run,) = stored.runs(chosen)
+        found = stored.read(fd, run)
+        if found is None:
+            return None
+        first = chosen.start - run.start * PAGE_UNITS
+        return found[first : first + len(chosen)].astype(np.float32, copy=False)
+    places = np.asarray(chosen, np.int64)
+    out = np.empty((len(places), form.snapshots), np.float32)
     for run in stored.runs(chosen):
         found = stored.read(fd, run)
         if found is None:
             return None
-        if isinstance(chosen, range):
-            out[:] = found[chosen.start - run.start * PAGE_UNITS :][: len(chosen)]
-        else:
-            here = (chosen >= run.start * PAGE_UNITS) & (chosen < run.stop * PAGE_UNITS)
-            out[here] = found[chosen[here] - run.start * PAGE_UNITS]
+        here = (places >= run.start * PAGE_UNITS) & (places < run.stop * PAGE_UNITS)
+        out[here] = found[places[here] - run.start * PAGE_UNITS]
     return out
+
+
+def _whole(block: Block, entry: int, kind: int) -> tuple[int, int]:
+    """How many bytes an entry's numbers take, and after how many their checksum stands."""
+    return data_size(block.form, entry, kind), checks_at(block.form, entry, kind)
+
+
+def _within(block: Block, data: NDArray[np.uint8], entry: int) -> NDArray[np.floating] | None:
+    """The numbers of an entry that is no constant, with which ``data`` begins."""
+    kind = int(block.kinds[entry])
+    size, checks = _whole(block, entry, kind)
+    if data[checks : checks + 4].tobytes() != framing.FOOTER.pack(framing.crc32c(data[:size])):
+        return None
+    numbers: NDArray[np.floating] = data[:size].view(_NUMPY[kind]).reshape(-1, block.form.snapshots)
+    return numbers
 
 
 def _chosen(units: slice | NDArray[np.integer] | None, count: int) -> range | NDArray[np.int64]:
@@ -154,18 +199,18 @@ class _Stored:
         size, checks = data_size(self.form, self.entry, self.kind), checks_at(self.form, self.entry, self.kind)
         begin, end = run.start * self.page, min(run.stop * self.page, size)
         if end - begin == size:
-            data = os.pread(fd, checks + 4, self.at)
-            good = len(data) == checks + 4 and data[checks:] == framing.FOOTER.pack(framing.crc32c(data[:size]))
-            data = data[:size]
+            data = np.frombuffer(os.pread(fd, checks + 4, self.at), np.uint8)
+            expected, data = data[checks:].tobytes(), data[:size]
+            good = len(data) == size and expected == framing.FOOTER.pack(framing.crc32c(data))
         else:
             expected = os.pread(fd, 4 * len(run), self.at + checks + 4 + 4 * run.start)
-            data = os.pread(fd, end - begin, self.at + begin)
+            data = np.frombuffer(os.pread(fd, end - begin, self.at + begin), np.uint8)
             good = len(data) == end - begin and expected == self._checks(data)
         if not good:
             return None
-        numbers: NDArray[np.floating] = np.frombuffer(data, _NUMPY[self.kind]).reshape(-1, self.form.snapshots)
+        numbers: NDArray[np.floating] = data.view(_NUMPY[self.kind]).reshape(-1, self.form.snapshots)
         return numbers
 
-    def _checks(self, data: bytes) -> bytes:
+    def _checks(self, data: NDArray[np.uint8]) -> bytes:
         parts = (data[at : at + self.page] for at in range(0, len(data), self.page))
         return b"".join(framing.FOOTER.pack(framing.crc32c(part)) for part in parts)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -18,6 +20,9 @@ from dgm_tb.store import headers
 
 #: A record that stands in a file of its own kind, beside the journals of snapshots.
 Entry: TypeAlias = Manifest | Graph | StepTable | SessionEnd | Thinned
+
+#: Headers of at most so many bytes are parsed once: a run of a day has 40,000 tables of steps with the same one.
+_SMALL: Final = 1 << 14
 
 
 def encode(record: Entry, wall_time: float) -> bytes:
@@ -48,18 +53,39 @@ def decode(payload: bytes) -> Entry | None:
     if not event.summary.value or event.summary.value[0].metadata.plugin_data.plugin_name != PLUGIN_NAME:
         raise FormatError("a record is not one of DGM's")
     first = event.summary.value[0]
-    keys = headers.load(first.metadata.plugin_data.content)
+    keys = _header(first.metadata.plugin_data.content)
     decoder = _DECODERS.get(keys["kind"])
     return decoder(keys, event) if decoder else None
 
 
+def _header(content: bytes) -> headers.Json:
+    return _small_header(content) if len(content) <= _SMALL else headers.load(content)
+
+
+@lru_cache(maxsize=64)
+def _small_header(content: bytes) -> headers.Json:
+    return MappingProxyType(headers.load(content))
+
+
 def _step_table(keys: headers.Json, event: Event) -> StepTable:
+    value = event.summary.value[0]
+    content = value.metadata.plugin_data.content
+    columns = _small_columns(content) if len(content) <= _SMALL else _columns(keys)
+    return StepTable(columns, _table(value.tensor, len(columns)))
+
+
+@lru_cache(maxsize=64)
+def _small_columns(content: bytes) -> tuple[str, ...]:
+    return _columns(_small_header(content))
+
+
+def _columns(keys: headers.Json) -> tuple[str, ...]:
     columns = headers.texts(keys.get("columns"), "columns")
     if columns[:2] != ("step", "wall_time") or len(set(columns)) != len(columns):
         raise FormatError(
             f"the columns of a table of steps are {columns[:9]}, expected step, wall_time, … without repeats"
         )
-    return StepTable(columns, _table(event.summary.value[0].tensor, len(columns)))
+    return columns
 
 
 def _table(tensor: TensorProto, columns: int) -> NDArray[np.float64]:
@@ -70,7 +96,7 @@ def _table(tensor: TensorProto, columns: int) -> NDArray[np.float64]:
         raise FormatError(f"a table of steps has shape {shape[:9]} and {len(content):,} bytes for {columns} columns")
     table = np.frombuffer(content, "<f8").reshape(rows, columns)
     steps = table[:, 0]
-    if not bool(np.all(np.abs(steps) < 2**53) and np.all(steps == np.floor(steps))):  # NaN fails too
+    if not ((np.abs(steps) < 2**53) & (steps == np.floor(steps))).all():  # NaN fails too
         raise FormatError("a table of steps has steps that are not whole numbers")
     return table
 

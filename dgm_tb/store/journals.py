@@ -120,7 +120,7 @@ def read_row(
 ) -> bool:
     """Puts the channels at ``places`` of a row into ``out`` ``(places, units)``, NaN for -1; whether it is undamaged.
 
-    All of the row is read, since it has one checksum, but held piece by piece. Where that is wrong ``out`` stays.
+    All of the row is read, since it has one checksum, but held piece by piece. Where that is wrong so is ``out``.
     """
     stored = form.layout.rows[row]
     channels, begin = len(stored.channels), frame * form.length
@@ -129,7 +129,7 @@ def read_row(
     check = file.read(at - crc_at)[:4]
     together = min(channels, max(1, _PIECE // max(1, 4 * stored.units)))
     scratch = np.empty((together, stored.units), np.float32)
-    before, crc = out.copy(), 0
+    crc = 0
     for first in range(0, channels, max(1, together)):
         piece = scratch[: channels - first]
         data = piece.reshape(-1).view(np.uint8)
@@ -141,7 +141,6 @@ def read_row(
             if first <= place < first + len(piece):
                 out[index] = piece[place - first] if units is None else piece[place - first, units]
     if check != framing.FOOTER.pack(crc):
-        out[:] = before
         return False
     out[[index for index, place in enumerate(places) if place < 0]] = np.nan
     return True

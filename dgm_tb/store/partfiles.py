@@ -69,27 +69,32 @@ def read_rows(
     frames: NDArray[np.int64],
     units: Units,
     out: NDArray[np.float32],
+    missing: NDArray[np.float32],
     damage: Damage,
 ) -> None:
     """Puts ``channels`` of a row into ``out`` ``(channels, frames, units)``; NaN where the row does not store one.
 
-    Snapshots that are damaged, or that were thinned meanwhile, are left as they are in ``out``.
+    Snapshots that are damaged, or that were thinned meanwhile, are ``missing`` ``(channels,)``.
     """
     stored = file.form.layout.rows[row].channels
     places = [stored.index(channel) if channel in stored else -1 for channel in channels]
     with _opened(file, damage) as (opened, block):
         if opened is not None and block is not None:
-            _read_block(file, opened, block, row, places, frames, units, out, damage)
+            _read_block(file, opened, block, row, places, frames, units, out, missing, damage)
         elif opened is not None:
             for index, frame in enumerate(frames.tolist()):
                 good = read_row(opened, file.form, frame, row, places, units, out[:, index])
                 damage.note(file.place(frame, row), not good)
+                if not good:
+                    out[:, index] = missing[:, None]
+        else:
+            out[:] = missing[:, None, None]
 
 
 def read_aggregates(
     file: PartFile, rows: Sequence[int], frames: NDArray[np.int64], out: NDArray[np.float32], damage: Damage
 ) -> None:
-    """Puts the aggregates of ``rows`` into ``out`` ``(rows, frames, *aggregate_shape)``; else as `read_rows`."""
+    """Puts the aggregates of ``rows`` into ``out`` ``(rows, frames, *aggregate_shape)``; what is missing stays."""
     form = file.form
     shape = len(form.layout.rows), *form.layout.aggregate_shape
     with _opened(file, damage) as (opened, block):
@@ -151,24 +156,31 @@ def _read_block(
     frames: NDArray[np.int64],
     units: Units,
     out: NDArray[np.float32],
+    missing: NDArray[np.float32],
     damage: Damage,
 ) -> None:
     """By stretches of units, so that no more than a piece of a wide layer is held beside ``out``."""
-    good = int(frames.max(initial=-1)) < len(block.steps)
+    good, columns = int(frames.max(initial=-1)) < len(block.steps), _straight(frames)
+    if not good:
+        out[:] = missing[:, None, None]
     for begin in range(0, out.shape[2] if good else 0, _PIECE):
         piece = slice(begin, min(begin + _PIECE, out.shape[2]))
         chosen = piece if units is None else _straight(units[piece])
-        found = [
-            None if place < 0 else block.read(opened.fileno(), row, place, chosen, slice(None)) for place in places
-        ]
-        if any(place >= 0 and part is None for place, part in zip(places, found, strict=True)):
+        there = [place for place in places if place >= 0]
+        if units is None and out.shape[2] <= _PIECE:
+            found = dict(zip(there, block.read_together(opened.fileno(), row, there), strict=True))
+        else:
+            found = {place: block.read(opened.fileno(), row, place, chosen, slice(None)) for place in there}
+        if any(part is None for part in found.values()):
             good = False
+            out[:, :, piece] = missing[:, None, None]
             continue
-        for index, part in enumerate(found):
+        for index, place in enumerate(places):
+            part = found.get(place)
             if part is None:
                 out[index, :, piece] = np.nan
             else:
-                _turn(part, frames, out[index, :, piece])
+                _turn(part, columns, out[index, :, piece])
     damage.note(file.place(-1, row), not good)
 
 
@@ -178,11 +190,10 @@ def _straight(places: NDArray[np.integer]) -> slice | NDArray[np.integer]:
     return slice(begin, end) if np.array_equal(places, np.arange(begin, end)) else places
 
 
-def _turn(part: NDArray[np.float32], frames: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+def _turn(part: NDArray[np.floating], frames: slice | NDArray[np.integer], out: NDArray[np.float32]) -> None:
     """Puts ``frames`` of ``part`` ``(units, snapshots)`` into ``out`` ``(frames, units)``, a tile at a time.
 
     Tiles of 128 KiB stay in the processor's cache: 26 of 64 snapshots of 16,384 units take 0.6 ms instead of 2.2 ms.
     """
-    chosen = _straight(frames)
     for start in range(0, len(part), _TILE):
-        out[:, start : start + _TILE] = part[start : start + _TILE, chosen].T
+        out[:, start : start + _TILE] = part[start : start + _TILE, frames].T

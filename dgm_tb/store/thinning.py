@@ -53,6 +53,13 @@ class Shelf:
         """Bytes of all files."""
         return sum(_sizes(self.directory).values()) + _deep_size(self.directory)
 
+    def tidy(self, before: float) -> None:
+        """Deletes unfinished files that were last written ``before`` (seconds since the epoch). Raises `OSError`."""
+        for path in self.directory.glob(".*"):
+            with suppress(FileNotFoundError):  # it was finished after it was listed
+                if parse(path.name[1:]) and path.stat(follow_symlinks=False).st_mtime < before:
+                    path.unlink()
+
     def held(self) -> list[Held]:
         """What may be given up; parts that cannot be read are none of it."""
         sizes = _sizes(self.directory)

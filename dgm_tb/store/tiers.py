@@ -101,7 +101,7 @@ class Tier:
         self._file.close()
         journal = self._directory / part.journal
         size = PART_SNAPSHOTS * self._encoder.format.length
-        if not self._budget.room(int(size * min(1.0, _SLACK * self._narrow))) or not journal.exists():
+        if not self._budget.room(int(size * min(1.0, _SLACK * self._narrow)), passing=True) or not journal.exists():
             return  # also where making room took this very journal
         try:
             made = write_block(self._directory / part.block, self._encoder.format, journal, half=self._half)

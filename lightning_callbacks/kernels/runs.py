@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgm_tb.compiled import compiled
+from lightning_callbacks.kernels.ahead import fetch
 from lightning_callbacks.kernels.ordered import floating, ordered
 from lightning_callbacks.kernels.unit import read_carefully, store
 
@@ -40,6 +41,10 @@ def reduce_runs(cube: NDArray[np.floating], per_sample: int, out: NDArray[np.flo
         drift, square, zeros, sample = 0.0, 0.0, 0.0, -1
         low, high, extreme = np.inf, -np.inf, -1.0
         for o in range(outer):
+            if o + 1 < outer:
+                fetch(cube[o + 1, unit, :CHUNK])
+            elif unit + 1 < units:
+                fetch(cube[0, unit + 1, :CHUNK])
             for start in range(0, inner, CHUNK):
                 moved, squared, none, least, greatest = _read(cube[o, unit, start : start + CHUNK], shift)
                 drift, square, zeros = drift + moved, square + squared, zeros + none

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgm_tb.compiled import compiled
+from lightning_callbacks.kernels.ahead import fetch
 from lightning_callbacks.kernels.ordered import floating, ordered
 from lightning_callbacks.kernels.runs import CHUNK, FIRST, mean_of, reassociated
 from lightning_callbacks.kernels.unit import read_carefully, store
@@ -16,6 +17,9 @@ def keep(rows: NDArray[np.floating], kept: NDArray[np.floating], out: NDArray[np
     """The statistics of ``rows`` ``(units, inner)``, which are copied to ``kept``."""
     units, inner = rows.shape
     for unit in range(units):
+        if unit + 1 < units:
+            fetch(rows[unit + 1, :CHUNK])
+            fetch(kept[unit + 1, :CHUNK])
         shift = mean_of(rows[unit, :FIRST])
         drift, square, zeros, low, high = 0.0, 0.0, 0.0, np.inf, -np.inf
         for start in range(0, inner, CHUNK):
@@ -33,6 +37,9 @@ def change_of(after: NDArray[np.floating], before: NDArray[np.floating], out: ND
     """The statistics of ``after - before``, both ``(units, inner)``."""
     units, inner = after.shape
     for unit in range(units):
+        if unit + 1 < units:
+            fetch(after[unit + 1, :CHUNK])
+            fetch(before[unit + 1, :CHUNK])
         shift = mean_of(after[unit, :FIRST] - before[unit, :FIRST])
         drift, square, zeros, low, high = 0.0, 0.0, 0.0, np.inf, -np.inf
         for start in range(0, inner, CHUNK):

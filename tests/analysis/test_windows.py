@@ -115,3 +115,15 @@ def test_a_units_snapshot_without_a_recording_is_passed_over() -> None:
     assert np.isnan(unit_scores(gaps, 7, recorded)).all()
     gaps[1, 8] = np.inf  # after a gap it is still the jump from the last recorded value
     assert unit_scores(gaps, 8, recorded)[1] == np.inf
+
+
+def test_units_scored_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    units = np.random.default_rng(7).normal(size=(50, 9))
+    units[[3, 20, 41], [2, 8, 7]] = np.inf, np.nan, np.nan
+    recorded = np.ones(units.shape, bool)
+    recorded[:, 5] = recorded[8:11, 8] = False
+    whole = unit_scores(units, 8, recorded)
+    monkeypatch.setattr("dgm_tb.analysis.windows._PIECE", 9 * 7)
+    np.testing.assert_array_equal(unit_scores(units, 8, recorded), whole)
+    assert np.isposinf(whole).tolist() == [unit == 20 for unit in range(50)]
+    assert np.flatnonzero(np.isnan(whole)).tolist() == [8, 9, 10]

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import math
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from benchmarks import capture, peers
+from benchmarks import capture, limits, peers
+from benchmarks.capture_steps import OURS, Profile, Spent
 from benchmarks.trainings import CASES, Case, plain_step
 
 
@@ -22,37 +24,8 @@ class _Tiny(nn.Module):
         return loss
 
 
-TINY = Case("tiny", _Tiny, lambda: torch.rand(4, 3))
-
-
-@pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture, "CASES", (TINY,))
-    monkeypatch.setattr(capture, "WARM", 4)
-    monkeypatch.setattr(capture, "STEPS", {1: 3, 10: 20})
-
-
-@pytest.mark.usefixtures("tiny")
-def test_ours_is_measured_with_its_size_and_the_steps_between() -> None:
-    found = capture.spent(capture.OURS, 0, 10)
-    assert found.wall > 0
-    assert found.cpu > 0
-    assert found.between > 0
-    on_disk, alone = found.kilobytes
-    assert on_disk > alone > 0
-    assert math.isnan(capture.spent(capture.OURS, 0, 1).between)
-
-
-@pytest.mark.usefixtures("tiny")
-def test_what_a_quantity_alone_adds() -> None:
-    plain, added = capture.extra(0, ("weight",))
-    assert plain > 0
-    assert added > 0
-
-
-@pytest.mark.usefixtures("tiny")
-def test_a_peer_is_measured() -> None:
-    assert capture.spent("`detect_anomaly`", 0, 1).wall > 0
+def _spent(wall: float) -> Spent:
+    return Spent(wall, 1.5, math.nan, (3.0, 2.0))
 
 
 @pytest.mark.parametrize(
@@ -66,16 +39,46 @@ def test_a_peer_is_measured() -> None:
 def test_why_a_peer_is_not_measured(stderr: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     result = subprocess.CompletedProcess([], 1, "a peer prints\n", stderr)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: result)
-    assert capture.in_own_process("peer", 0, 1) == said
-    assert (capture._row(0, "NeuroLens", "", (1,), 1) is None) is said.startswith("not installed")
+    found = capture.in_own_process("peer", 0, (1,))
+    assert found == {1: said}
+    assert (capture._row(0, "NeuroLens", "", [found]) is None) is said.startswith("not installed")
 
 
-def test_what_a_process_of_its_own_tells(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = 'a peer prints\nSPENT {"wall": 2.0, "cpu": 1.5, "between": NaN, "kilobytes": [3.0, 2.0]}\n'
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, told, ""))
-    found = capture.in_own_process(capture.OURS, 0, 1)
-    assert isinstance(found, capture.Spent)
-    assert (found.wall, found.kilobytes) == (2.0, (3.0, 2.0))
+def test_a_peer_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*_: object, **__: object) -> None:
+        raise subprocess.TimeoutExpired("peer", 1)
+
+    monkeypatch.setattr(subprocess, "run", slow)
+    assert capture.in_own_process("peer", 0, (1, 10)) == dict.fromkeys((1, 10), "longer than 180 s")
+
+
+def test_what_a_process_of_its_own_tells_before_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = 'a peer prints\nSPENT 1 {"wall": 2.0, "cpu": 1.5, "between": NaN, "kilobytes": [3.0, 2.0]}\n'
+    result = subprocess.CompletedProcess([], 1, told, "OSError: x")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: result)
+    found = capture.in_own_process(OURS, 0, (1, 10))
+    first = found[1]
+    assert isinstance(first, Spent)
+    assert (first.wall, first.kilobytes) == (2.0, (3.0, 2.0))
+    assert found[10] == "fails: OSError"
+
+
+def test_the_whole_section(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(name: str, case: int, intervals: Sequence[int]) -> dict[int, Spent | str]:
+        if name == "torchmortem":
+            return dict.fromkeys(intervals, "not installed: torchmortem")
+        return {n: _spent(1 + 1 / n if name == OURS else 2.0) for n in intervals}
+
+    monkeypatch.setattr(capture, "in_own_process", found)
+    monkeypatch.setattr(capture, "_profiled", lambda _: Profile(25.0, (1.0, 2.0, 3.0, 4.0, 5.0, 7.0), 4.5))
+    monkeypatch.setattr(limits, "against_a_read", lambda _: (2e-3, 1e-3))
+    monkeypatch.setattr(limits, "per_call", lambda: 2e-5)
+    monkeypatch.setattr(limits, "growth", lambda: [1.0, 2.0, 3.0])
+    text = capture.run()
+    assert "2.00 (2.00 … 2.00) | 1.10 (1.10 … 1.10) | 1.01 (1.01 … 1.01)" in text
+    assert "- torchmortem: not installed" in text
+    assert text.count("TorchLens") == len(capture.COMPARED)
+    assert "every 1: 2.000, **missed** (≤ 1.15)" in text
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

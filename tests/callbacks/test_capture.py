@@ -5,9 +5,9 @@ from typing import Any, Final
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
-from dgm_tb.records import QUANTITIES, RowKey
+from dgm_tb.records import QUANTITIES, Node, RowKey
 from lightning_callbacks import model, options
 from lightning_callbacks.capture import Capture
 
@@ -45,10 +45,20 @@ def _raise(error: Exception) -> None:
     raise error
 
 
-def _capture(net: nn.Module, due: dict[str, frozenset[str]] | None = None) -> Capture:
+def _capture(
+    net: nn.Module, due: dict[str, frozenset[str]] | None = None, *, traced: bool = False, taped: int = 0
+) -> Capture:
     surveyed = model.survey(net, options.parse())
     every = dict.fromkeys(surveyed.shares, frozenset(QUANTITIES))
-    return Capture(surveyed, due=every if due is None else due, traced=False, lightning=False, memory={}, failed=_raise)
+    return Capture(
+        surveyed,
+        due=every if due is None else due,
+        traced=traced,
+        lightning=False,
+        memory={},
+        failed=_raise,
+        taped=taped,
+    )
 
 
 def _step(net: nn.Module, capture: Capture | None) -> _Watch:
@@ -97,7 +107,7 @@ def test_elsewhere_than_on_the_cpu_nothing_waits_either(monkeypatch: pytest.Monk
         return moments._reduce_torch(tensor.reshape(shape), per_sample)
 
     monkeypatch.setattr(moments, "reduce", as_elsewhere)
-    monkeypatch.setattr(moments, "_one_run_a_unit", lambda cube: False)
+    monkeypatch.setattr(moments, "one_run_a_unit", lambda cube: False)
     net = _Net()
     plain = _waits(_step(net, None))
     assert _waits(_step(net, _capture(net))) == plain
@@ -146,3 +156,56 @@ def test_a_capture_that_begins_before_the_second_backward_counts_from_there() ->
     optimizer.step()
     capture.end()
     assert [key for key, _ in capture.rows] == [RowKey("0", "backward#1", "weight_gradient")]
+
+
+def _described(name: str, path: str) -> Node:
+    return Node(name, "", path, 1, (), (), 0, (), 1, "module")
+
+
+@pytest.mark.parametrize(
+    ("traced", "taped", "modes"), [(False, 0, 0), (True, 0, 1), (False, 1 << 20, 1), (True, 1 << 20, 1)]
+)
+def test_a_step_is_recorded_once_for_its_graph_and_its_tape(traced: bool, taped: int, modes: int) -> None:
+    net = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+    capture = _capture(net, traced=traced, taped=taped)
+    for _ in range(2):  # micro-batches: the first is recorded
+        capture.begin(x := torch.randn(4, 3))
+        assert len(_get_current_dispatch_mode_stack()) == modes
+        loss = net(x).sum()
+        capture.loss(loss)
+        loss.backward()
+        capture.end()
+        modes = 0
+    found = capture.graph(_described, 7)
+    assert (found is not None) == traced
+    if found is not None:
+        assert [(edge.source, edge.target) for edge in found.edges] == [("input", "0"), ("0", "1"), ("1", "loss")]
+    assert (capture.tape is not None) == bool(taped)
+    assert capture.untaped is None
+
+
+def test_a_step_too_large_for_a_tape_still_has_its_graph() -> None:
+    net = nn.Sequential(nn.Linear(3, 2))
+    capture = _capture(net, traced=True, taped=1)
+    capture.begin(x := torch.randn(4, 3))
+    loss = net(x).sum()
+    capture.loss(loss)
+    loss.backward()
+    capture.end()
+    assert capture.tape is None
+    assert capture.untaped is not None
+    assert "max_deep_bytes" in capture.untaped
+    assert (found := capture.graph(_described, 7)) is not None
+    assert [node.name for node in found.nodes] == ["input", "0", "loss"]
+
+
+def test_the_batch_after_one_that_was_given_up_is_recorded() -> None:
+    net = nn.Sequential(nn.Linear(3, 2))
+    capture = _capture(net, traced=True, taped=1 << 20)
+    capture.begin(torch.randn(4, 3))
+    capture.release()
+    capture.begin(x := torch.randn(4, 3))
+    net(x)
+    capture.end()
+    assert capture.tape is not None
+    assert capture.graph(_described, 7) is not None

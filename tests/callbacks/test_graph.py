@@ -11,7 +11,7 @@ def _describe(name: str, path: str) -> Node:
 
 
 def _op(name: str, *origins: int, line: int = 1, path: str = "net") -> Event:
-    return Event("op", path, name, frozenset(origins), site=("code.py", line), shape=(2, 5))
+    return Event("op", path, name, frozenset(origins), site=f"code.py:{line}", shape=(2, 5))
 
 
 def _module(path: str, *origins: int, occurrence: int = 0) -> Event:

@@ -116,6 +116,7 @@ def test_the_module_in_which_it_overflows_is_named() -> None:
     found = origin(step, PROGRAM)
     assert found is not None
     assert found.module == "exp"
+    assert found.site == f"replay/test_counterfactual.py:{Inside.Exp.forward.__code__.co_firstlineno + 1}"
 
 
 def test_a_weight_that_is_not_finite_is_told_as_such() -> None:

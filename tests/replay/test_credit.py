@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import IntegratedGradients, LayerConductance
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from dgm_tb.errors import UnknownNameError, UsageError
@@ -17,7 +19,7 @@ from dgm_tb.replay.ask import Target
 from dgm_tb.replay.credit import OF_VALUES, TOLERANCE, Step, after_credit, change_credit, value_credit
 from dgm_tb.replay.machine import Machine
 from dgm_tb.replay.parts import Credit
-from tests.callbacks.networks import Cnn, Gan, Lstm, Mlp, Transformer
+from tests.callbacks.networks import Cnn, Gan, Lstm, Mlp, Transformer, Vae
 from tests.replay.steps import KINDS, batch_of, network, optimizers_of, recorded, train, two_steps
 
 PROGRAM = "backward#0"
@@ -272,3 +274,69 @@ def test_a_program_of_several_is_credited_with_its_own_weights() -> None:
     credit = change_credit(Target("discriminator.2", "backward#1", (0,)), earlier, later)
     assert credit.converged
     assert credit.parameters["generator.0.weight"].any()
+
+
+def test_what_lies_beside_the_way_to_the_target_is_left_out() -> None:
+    earlier, later = two_steps(Vae)
+    credit = change_credit(Target("mean", PROGRAM, (0,)), earlier, later, batch="same")
+    assert credit.units.keys() == {"encoder.0", "encoder.1", "mean"}
+
+
+class Linear(nn.Module):
+    """Two linear layers of three units: everything about its credit can be written down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 3), nn.Linear(3, 2)
+
+    def loss(self, batch: Any) -> Tensor:
+        return self.last(self.first(batch[0])).square().mean()  # type: ignore[no-any-return]
+
+    data = staticmethod(Mlp.data)
+
+
+@given(seed=st.integers(0, 999), unit=st.integers(0, 1))
+@settings(max_examples=15, deadline=None)
+def test_a_linear_networks_credit_is_the_closed_form(seed: int, unit: int) -> None:
+    """F = w₂·h + b₂ with h = W₁x̄ + b₁; along the line w₂ and h meet halfway (Simpson's rule is exact for a cubic)."""
+    earlier, later = two_steps(Linear, seed=seed)
+    credit = change_credit(Target("last", PROGRAM, (unit,)), earlier, later)
+    (w0, h0), (wm, hm), (w1, h1) = _linear(earlier, unit), _linear(earlier, unit, later), _linear(later, unit)
+    rate_start, rate_middle, rate_end = 4 * hm - 3 * h0 - h1, h1 - h0, h0 - 4 * hm + 3 * h1  # h is quadratic
+    units = (w0 * rate_start + 4 * wm * rate_middle + w1 * rate_end) / 6
+    np.testing.assert_allclose(credit.units["first"], units.numpy(), rtol=1e-9, atol=1e-12)
+    weights = (h0 + 4 * hm + h1) / 6 * (w1 - w0)
+    assert credit.parameters["last.weight"][unit] == pytest.approx(weights.sum().item(), rel=1e-9, abs=1e-12)
+
+
+def _linear(step: Step, unit: int, other: Step | None = None) -> tuple[Tensor, Tensor]:
+    """The unit's weights and the mean of the hidden layer; halfway to ``other`` if there is one."""
+
+    def number(key: str) -> Tensor:
+        here = step.tensors[key].double()
+        return here if other is None else (here + other.tensors[key].double()) / 2
+
+    hidden = number("parameter.first.weight") @ number("input.[0]").mean(0) + number("parameter.first.bias")
+    return number("parameter.last.weight")[unit], hidden
+
+
+@given(order=st.permutations(range(8)))
+@settings(max_examples=5, deadline=None)
+def test_units_in_another_order_are_credited_in_that_order(order: list[int]) -> None:
+    earlier, later = two_steps(Mlp)
+    target = Target("last", PROGRAM, (0,))
+    plain = change_credit(target, earlier, later, batch="same")
+    moved = change_credit(target, *(_permuted(step, order) for step in (earlier, later)), batch="same")
+    for node in ("first", "act"):
+        np.testing.assert_allclose(moved.units[node], plain.units[node][order], rtol=1e-6, atol=1e-12)
+    name = "first.weight"
+    np.testing.assert_allclose(moved.parameters[name], plain.parameters[name][order], rtol=1e-6, atol=1e-12)
+
+
+def _permuted(step: Step, order: list[int]) -> Step:
+    along = {"parameter.first.weight": 0, "parameter.first.bias": 0, "parameter.last.weight": 1}
+    tensors = {
+        key: tensor.index_select(along[key], torch.tensor(order)) if key in along else tensor
+        for key, tensor in step.tensors.items()
+    }
+    return replace(step, tensors=tensors)

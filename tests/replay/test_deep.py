@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dgm_tb.errors import FormatError
@@ -100,6 +100,7 @@ def test_a_file_that_is_no_safetensors_is_refused(tmp_path: Path, steps: tuple[S
         deep.read_array(found, "x")
 
 
+@settings(deadline=None)
 @given(at=st.integers(0, 400), bit=st.integers(0, 7))
 def test_flipped_bits_in_the_header_raise_nothing_else(at: int, bit: int) -> None:
     with TemporaryDirectory() as name:

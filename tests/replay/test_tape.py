@@ -7,13 +7,13 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dgm_tb.errors import FormatError
 from dgm_tb.replay.allowed import OPS, is_allowed
 from dgm_tb.replay.compact import compact
-from dgm_tb.replay.tape import Op, Output, Program, Source, Tape, dump, load, needed, number, value
+from dgm_tb.replay.tape import Op, Output, Program, Source, Tape, dump, feeding, load, needed, number, value
 
 A, B, OUT, DEAD = range(4)
 TAPE = Tape(
@@ -24,7 +24,8 @@ TAPE = Tape(
     ),
     ops=(
         Op("aten.exp.default", [value(B)], {}, (DEAD,)),
-        Op("aten.mul.Tensor", [value(A), value(B)], {"alpha": number(float("inf"))}, (OUT,), call=0),
+        Op("aten.mul.Tensor", [value(A), value(B)], {"alpha": number(float("inf"))}, (OUT,), call=0,
+           site="models/net.py:7"),
     ),
     calls=("layer",),
     outputs=(Output("layer", "backward#0", OUT, 2, 0),),
@@ -46,6 +47,12 @@ def test_what_nothing_needs_is_left_out() -> None:
     assert small.memory == (0, 1, 2)
     assert load(dump(small)) == small
     assert keys == {"parameter.w": "parameter.w", "input.x": "input.x"}
+
+
+def test_what_feeds_a_value_is_told_from_what_lies_beside() -> None:
+    every = [(A, 0), (DEAD, 1), (OUT, 2)]
+    assert feeding(TAPE, [(OUT, 2)], every) == {(A, 0), (OUT, 2)}
+    assert feeding(TAPE, [(DEAD, 1)], every) == {(DEAD, 1)}
 
 
 def test_who_writes_into_needed_memory_is_needed() -> None:
@@ -108,6 +115,21 @@ def test_a_damaged_tape_is_refused(field: str, content: object) -> None:
         load(json.dumps(data).encode())
 
 
+@pytest.mark.parametrize("changed", [{"site": 7}, {"site": "x" * 1000}, {"call": 1}, {"call": -2}, {"call": True}])
+def test_a_damaged_op_is_refused(changed: dict[str, Any]) -> None:
+    data = json.loads(dump(TAPE))
+    data["ops"][1] |= changed
+    with pytest.raises(FormatError):
+        load(json.dumps(data).encode())
+
+
+def test_a_tape_without_lines_of_code_is_one() -> None:
+    data = json.loads(dump(TAPE))
+    for op in data["ops"]:
+        del op["site"]
+    assert [op.site for op in load(json.dumps(data).encode()).ops] == ["", ""]
+
+
 def test_reading_before_anything_is_made_is_refused() -> None:
     data = json.loads(dump(TAPE))
     data["ops"].reverse()
@@ -133,6 +155,7 @@ _json = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(field=st.sampled_from(sorted(json.loads(dump(TAPE)))), content=_json, at=st.integers(0, 3))
 def test_any_other_content_is_a_tape_or_refused(field: str, content: Any, at: int) -> None:
     data = json.loads(dump(TAPE))
@@ -144,6 +167,7 @@ def test_any_other_content_is_a_tape_or_refused(field: str, content: Any, at: in
         assert all(is_allowed(op.name) for op in load(json.dumps(data).encode()).ops)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=64))
 def test_bytes_that_are_no_json_are_refused(data: bytes) -> None:
     with pytest.raises(FormatError):

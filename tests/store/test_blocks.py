@@ -92,6 +92,39 @@ def test_tensorboards_loader_reads_the_same_numbers(
     assert last.step == snapshots[-1].step
 
 
+@settings(deadline=None, max_examples=30)
+@given(contents(), st.sampled_from([0, 200, 1 << 22]))
+def test_channels_that_are_read_together_are_the_same(
+    tmp_path_factory: pytest.TempPathFactory, content: tuple[Layout, list[Snapshot]], most: int
+) -> None:
+    layout, snapshots = content
+    path = made.block(tmp_path_factory.mktemp("block"), layout, snapshots)
+    block = Block.open(str(path), snapshot_format(layout))
+    with open(path, "rb") as file, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "_TOGETHER", most)
+        for index, row in enumerate(layout.rows):
+            channels = list(range(len(row.channels)))[::-1]
+            found = block.read_together(file.fileno(), index, channels)
+            for channel, part in zip(channels, found, strict=True):
+                alone = block.read(file.fileno(), index, channel, None, _EVERY)
+                assert part is not None
+                assert alone is not None
+                assert (made.bits(part.astype(np.float32)) == made.bits(alone)).all()
+
+
+def test_of_channels_read_together_the_damaged_one_is_missing(tmp_path: Path) -> None:
+    layout = Layout((Row(made.A, 40),))
+    path = made.block(tmp_path, layout, [made.snapshot(step, layout) for step in range(8)])
+    block = Block.open(str(path), snapshot_format(layout))
+    data = bytearray(path.read_bytes())
+    data[int(block.places[int(block.form.first[0]) + 3]) + 100] ^= 1
+    path.write_bytes(data)
+    with open(path, "rb") as file:
+        found = block.read_together(file.fileno(), 0, [1, 3, 4])
+        assert [part is None for part in found] == [False, True, False]
+        assert block.read(file.fileno(), 0, 3, None, _EVERY) is None
+
+
 def test_units_are_picked_as_numpy_picks_them(tmp_path: Path) -> None:
     layout = Layout((Row(made.A, 3000), Row(made.B, 40)))  # beyond and below what is read whole
     snapshots = [made.snapshot(step, layout) for step in range(8)]

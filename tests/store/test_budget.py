@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,6 +98,31 @@ def test_a_long_run_keeps_its_budget_and_is_kept_whole_coarsely(bulk: Path, tmp_
         assert [first for first, _ in ends] == [0, *(last + 1 for _, last in ends[:-1])]
         assert ends[-1][1] + 1 == recording.parts(level)[0] * covered
     assert sum(snapshots for level, _, _, snapshots in notes if level == 0) == whole[0] * PART_SNAPSHOTS
+
+
+@pytest.mark.parametrize(("most", "least", "usual"), [(450_000, 0.55, 0.85), (1_000_000, 0.8, 0.92)])
+def test_a_full_budget_stays_full(bulk: Path, most: int, least: float, usual: float) -> None:
+    recording = Recording(bulk, most)
+    recording.record(0, 3_000)
+    held = []
+    for step in range(3_000, 6_000, 10):
+        recording.record(step, 10)
+        held.append(size(bulk) / most)
+    assert max(held) <= 1
+    assert min(held) > least  # rolled-up parts of 100 kB go whole
+    assert np.median(held) > usual
+
+
+def test_for_what_is_gone_in_a_moment_little_is_given_up(bulk: Path) -> None:
+    recording = Recording(bulk, 1_000_000)
+    recording.record(0, 6_000)
+    free = 1_000_000 - size(bulk)
+    parts = recording.parts(0)
+    assert not recording.budget.room(free + 110_000, passing=True)
+    assert recording.parts(0) == parts
+    assert recording.budget.room(free + 50_000, passing=True)
+    assert recording.parts(0) != parts
+    assert 50_000 <= 1_000_000 - size(bulk) - free < 100_000
 
 
 def test_the_interval_doubles_as_the_budget_fills(bulk: Path) -> None:
@@ -228,6 +254,23 @@ def test_a_part_that_nothing_covers_or_that_is_damaged_stays(bulk: Path) -> None
     assert damaged.exists()
     assert not whole.exists()
     assert uncovered.exists()
+
+
+def test_pruning_removes_what_a_crash_left_unfinished_and_only_that(bulk: Path) -> None:
+    recording = Recording(bulk, None)
+    recording.record(0, 100)
+    names = ".block-00000-00001", ".rollblock-1-00000-00000", ".other"
+    left, growing, foreign = (recording.directory / name for name in names)
+    for path in (left, growing, foreign):
+        path.write_bytes(b"half")
+    for path in (left, foreign):
+        os.utime(path, (1e9, 1e9))
+    pruned = prune(bulk, 1_000_000_000, clock=lambda: growing.stat().st_mtime + 600)
+    assert pruned.before - pruned.after == 4
+    assert not left.exists()
+    assert growing.exists()
+    assert foreign.exists()
+    assert recording.parts(0) == [0, 1]
 
 
 def test_a_link_is_no_session(bulk: Path, tmp_path: Path) -> None:

@@ -50,6 +50,24 @@ def test_an_end_comes_back_with_the_time_of_its_event(end: SessionEnd) -> None:
     assert codec.decode(codec.encode(end, end.wall_time)) == end
 
 
+def test_a_header_that_was_seen_before_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = "step", "wall_time", "seen before"
+    first, second = (codec.encode(StepTable(columns, np.full((1, 3), number)), 0) for number in (4.0, 5.0))
+    assert isinstance(codec.decode(first), StepTable)
+    monkeypatch.setattr(headers, "load", None)
+    again = codec.decode(second)
+    assert isinstance(again, StepTable)
+    assert (again.columns, again.values.tolist()) == (columns, [[5.0] * 3])
+
+
+@pytest.mark.parametrize("width", [3, 3000])  # short headers are kept, long ones are not
+def test_wrong_columns_are_refused_each_time(width: int) -> None:
+    payload = codec.encode(StepTable(("step", *(f"column {at}" for at in range(1, width))), np.ones((1, width))), 0)
+    for _ in range(2):
+        with pytest.raises(FormatError, match="expected step, wall_time"):
+            codec.decode(payload)
+
+
 @given(st.lists(st.lists(st.floats(width=64), min_size=3, max_size=3), max_size=5))
 def test_a_table_comes_back_bit_for_bit(cells: list[list[float]]) -> None:
     values = np.array([[step, 2.0, *row] for step, row in enumerate(cells)], np.float64).reshape(-1, 5)

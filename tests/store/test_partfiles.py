@@ -31,8 +31,8 @@ def lay(tmp_path: Path, fate: str) -> tuple[PartFile, NDArray[np.float32]]:
 def read(
     file: PartFile, channels: tuple[str, ...], units: NDArray[np.int64] | None, damage: Damage
 ) -> NDArray[np.float32]:
-    out = np.full((len(channels), len(FRAMES), 700 if units is None else len(units)), -7, np.float32)
-    partfiles.read_rows(file, 0, channels, FRAMES, units, out, damage)
+    out = np.full((len(channels), len(FRAMES), 700 if units is None else len(units)), 1e9, np.float32)
+    partfiles.read_rows(file, 0, channels, FRAMES, units, out, np.full(len(channels), -7, np.float32), damage)
     return out
 
 
@@ -63,7 +63,7 @@ def test_a_journal_that_is_gone_is_looked_for_as_a_block(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("blocked", [False, True])
-def test_a_part_that_was_thinned_leaves_what_is_asked_as_it_was(tmp_path: Path, blocked: bool) -> None:
+def test_a_part_that_was_thinned_is_missing(tmp_path: Path, blocked: bool) -> None:
     file, _ = lay(tmp_path, laid.BLOCK)
     (Path(file.directory) / file.part.block).unlink()
     damage = Damage()
@@ -80,7 +80,7 @@ def test_a_session_that_is_gone_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fate", [laid.JOURNAL, laid.BLOCK])
-def test_what_is_damaged_is_left_as_it_was_and_told(tmp_path: Path, fate: str) -> None:
+def test_what_is_damaged_is_missing_and_told(tmp_path: Path, fate: str) -> None:
     file, rows = lay(tmp_path, fate)
     path = Path(file.directory) / (file.part.block if file.blocked else file.part.journal)
     data = bytearray(path.read_bytes())

@@ -97,6 +97,8 @@ export interface Origin {
   readonly module: string;
   readonly inputs: readonly Operand[];
   readonly output: Operand;
+  /** The line of the user’s code that called it, `file:line`; empty where it is not known. */
+  readonly site?: string;
 }
 
 export interface OriginDone {

@@ -55,7 +55,7 @@ function ground(context: CanvasRenderingContext2D, { column, x, y, width, height
   if (column !== target) return;
   context.fillStyle = palette.accentSoft;
   context.beginPath();
-  context.roundRect(x - 10, y - 4, width + 16, height + 10, 8);
+  context.roundRect(x - 10, y - 4, Math.max(width + 16, SIZES.card), height + 10, 8);
   context.fill();
   context.strokeStyle = palette.accent;
   context.lineWidth = 1;

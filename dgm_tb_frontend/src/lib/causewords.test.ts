@@ -7,7 +7,7 @@ const CLAMP = { change: "clamp", at: "enc.var", of: [], low: -6, high: 6, step: 
 describe("numbers", () => {
   it("have a sign, and percents few digits", () => {
     expect([signed(0.25), signed(-0.25), signed(0)]).toEqual(["+0.25", "−0.25", "0"]);
-    expect([percent(-1, 7), percent(1, 300), percent(1, 0), percent(NaN, 1)]).toEqual(["−14 %", "0.3 %", "–", "–"]);
+    expect([percent(-1, 7), percent(1, 300), percent(1, 1e5), percent(1, 0), percent(NaN, 1)]).toEqual(["−14 %", "0.3 %", "≈ 0 %", "–", "–"]);
   });
 });
 
@@ -32,6 +32,12 @@ describe("the origin", () => {
     expect(found).toBe("First not finite at step 1,303: pow in the model’s own code. Its input was finite (sub between −1.1e36 and 1.1e36), its output has 7,335 values that are not.");
   });
 
+  it("says where in the code, if that is known", () => {
+    const found = (module: string) => originWords({ op: "exp", module, site: "vae.py:103", inputs: [{ made_by: "mul", low: 1, high: 1, nonfinite: 0 }], output: { made_by: "exp", low: 0, high: 1, nonfinite: 2 } }, 7);
+    expect(found("")).toContain("exp in vae.py:103. Its input was finite (mul 1)");
+    expect(found("encoder")).toContain("exp in encoder, vae.py:103.");
+  });
+
   it("tells weights that were broken before from a batch that is", () => {
     const broken = { op: "parameter", module: "enc.weight", inputs: [], output: { made_by: "enc.weight", low: null, high: null, nonfinite: 528 } };
     expect(originWords(broken, 7)).toContain("began with broken weights: 528 values of enc.weight");
@@ -45,6 +51,11 @@ describe("a test", () => {
     expect(outcomeWords(CLAMP, OUTCOME)).toBe("With all units of enc.var kept within [−6, 6], the loss of step 1,303 stays finite: 12.5 instead of NaN or infinity. This is a cause.");
     expect(outcomeWords({ ...CLAMP, change: "restore-samples", of: [3, 1] }, { ...OUTCOME, loss_after: null, loss_finite_after: false }))
       .toBe("With samples 3, 1 as in the batch at step 1,302, the loss of step 1,303 is still not finite. This alone is not the cause.");
+  });
+
+  it("says that a loss which is finite again is still far above the usual", () => {
+    expect(outcomeWords(CLAMP, OUTCOME, 1)).toContain("This is a cause. It is not all of it");
+    for (const usual of [2, NaN, undefined]) expect(outcomeWords(CLAMP, OUTCOME, usual)).toMatch(/This is a cause\.$/);
   });
 
   it.each([[10, 1, "confirmed"], [10, 9, "partly"], [10, 10.1, "refuted"], [10, 99, "worse"], [10, null, "worse"]] as const)("from %s to %s is %s", (before, after, expected) => {

@@ -11,6 +11,7 @@ export function percent(part: number, whole: number): string {
   const ratio = part / whole;
   if (!Number.isFinite(ratio)) return "–";
   const hundred = 100 * ratio;
+  if (hundred !== 0 && Math.abs(hundred) < 0.05) return "≈ 0 %";
   return `${Math.abs(hundred) >= 10 || hundred === 0 ? Math.round(hundred) : Number(hundred.toPrecision(1))} %`.replace("-", "−");
 }
 
@@ -37,7 +38,7 @@ const range = ({ low, high }: Operand): string =>
 /** Where values ceased to be finite, for a step. */
 export function originWords(origin: Origin | null, step: number): string {
   if (!origin) return `At step ${formatCount(step)} everything that the loss follows from is finite.`;
-  const { op, module, inputs, output } = origin;
+  const { op, module, inputs, output, site } = origin;
   const bad = formatCount(output.nonfinite);
   if (!inputs.length) {
     return op === "input"
@@ -45,7 +46,7 @@ export function originWords(origin: Origin | null, step: number): string {
       : `The step began with broken weights: ${bad} values of ${module} are not finite. An earlier step broke them.`;
   }
   const given = inputs.map((one) => `${one.made_by || "a value"} ${range(one)}`).join(" and ");
-  return `First not finite at step ${formatCount(step)}: ${op} in ${module || "the model’s own code"}. Its input was finite (${given}), its output has ${bad} values that are not.`;
+  return `First not finite at step ${formatCount(step)}: ${op} in ${[module, site].filter(Boolean).join(", ") || "the model’s own code"}. Its input was finite (${given}), its output has ${bad} values that are not.`;
 }
 
 export interface Tried {
@@ -82,14 +83,20 @@ export function verdict({ loss_before, loss_after, loss_finite_before, loss_fini
   return change < -0.5 ? "confirmed" : change < -TOLD ? "partly" : change > TOLD ? "worse" : "refuted";
 }
 
+const far = (loss: number | null, usual: number | undefined): boolean =>
+  loss !== null && usual !== undefined && Number.isFinite(usual) && Math.abs(loss) > FAR * Math.abs(usual);
+
 const number = (value: number | null): string => (value === null ? "not finite" : formatValue(value, 4));
 
-/** The whole sentence on a test. */
-export function outcomeWords(tried: Tried, outcome: Outcome): string {
+/** From how many times the loss of the step before on a loss that is finite again is still called too large. */
+const FAR = 10;
+
+/** The whole sentence on a test; `usual` is the loss of the earlier step, where it is known. */
+export function outcomeWords(tried: Tried, outcome: Outcome, usual?: number): string {
   const { loss_before, loss_after, loss_finite_before, loss_finite_after } = outcome;
   const step = formatCount(tried.step);
   const start = triedWords(tried);
-  if (!loss_finite_before && loss_finite_after) return `${start}, the loss of step ${step} stays finite: ${number(loss_after)} instead of NaN or infinity. This is a cause.`;
+  if (!loss_finite_before && loss_finite_after) return `${start}, the loss of step ${step} stays finite: ${number(loss_after)} instead of NaN or infinity. This is a cause.${far(loss_after, usual) ? " It is not all of it: the loss is still far above that of the step before." : ""}`;
   if (!loss_finite_before) return `${start}, the loss of step ${step} is still not finite. This alone is not the cause.`;
   if (!loss_finite_after) return `${start}, the loss of step ${step} is not finite any more: it was ${number(loss_before)}.`;
   const kinds: Readonly<Record<Verdict, string>> = {

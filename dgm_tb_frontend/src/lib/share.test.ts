@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { byModule, column, completeness, extremes, share, takesPart } from "./share";
+import { byModule, cancelling, column, completeness, extremes, share, takesPart } from "./share";
 
 const credit = (...values: number[]): Float32Array => Float32Array.from(values);
 
@@ -37,6 +37,17 @@ describe("parameters", () => {
     expect(parts.map(({ name }) => name)).toEqual(["c", "a.b", ""]);
     expect(parts[1]!.sum).toBe(-1.5);
     expect(parts[1]!.strongest).toEqual({ tensor: "weight", index: 1, credit: -3 });
+  });
+});
+
+describe("units that cancel", () => {
+  it("are told apart by what they do", () => {
+    expect(cancelling(credit(3, -4, 0, 1, -1), 9)).toEqual({ up: [0, 3], down: [1, 4] });
+    expect(cancelling(credit(3, -4, 0, 1, -1), 1)).toEqual({ up: [0], down: [1] });
+  });
+
+  it("are none where most of them do the same, or nothing", () => {
+    expect([cancelling(credit(3, 4, -1), 9), cancelling(credit(0, 0), 9), cancelling(credit(NaN, 1), 9)]).toEqual([null, null, null]);
   });
 });
 

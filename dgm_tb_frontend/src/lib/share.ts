@@ -84,6 +84,17 @@ export function byModule(tensors: Iterable<readonly [name: string, credit: Float
   return some.sort((a, b) => size(b) - size(a));
 }
 
+/** Below this part of what its units do, the target's own change says little: they cancel. */
+const CANCELS = 0.5;
+
+/** Units that push up and units that pull down, the strongest first, where they largely cancel in the target's mean; else null. */
+export function cancelling(credit: Float32Array, most: number): { readonly up: number[]; readonly down: number[] } | null {
+  const size = credit.reduce((sum, value) => sum + Math.abs(value), 0);
+  if (!(Math.abs(sumOf(credit)) < CANCELS * size)) return null;
+  const units = Array.from(credit.keys()).sort((a, b) => Math.abs(credit[b]!) - Math.abs(credit[a]!));
+  return { up: units.filter((unit) => credit[unit]! > 0).slice(0, most), down: units.filter((unit) => credit[unit]! < 0).slice(0, most) };
+}
+
 /** How much of the change the parts add up to, in [0, 1]; NaN where there is no change or it is not finite. */
 export function completeness(change: number, gap: number): number {
   return change === 0 ? (gap === 0 ? 1 : NaN) : Math.max(0, 1 - Math.abs(gap / change));

@@ -3,7 +3,7 @@
 import type { Block, Column, Tile } from "./share";
 
 /** Sizes in pixels. */
-export const SIZES = { tile: 30, cell: 84, row: 36, head: 40, gap: 48, widest: 120, apart: 14, pad: 16 } as const;
+export const SIZES = { tile: 30, cell: 84, row: 36, head: 40, gap: 48, widest: 120, card: 134, apart: 14, pad: 16 } as const;
 
 export interface PlacedTile extends Tile {
   readonly x: number;
@@ -60,7 +60,7 @@ export function tableau({ columns, target, links, across, room }: Plan): Tableau
   const tall = columns.map(({ blocks }) => blocks.reduce((sum, block) => sum + heightOf(block, across), (blocks.length - 1) * SIZES.apart));
   const height = Math.max(0, ...tall) + 2 * SIZES.pad;
   const width = across * SIZES.cell;
-  const gap = columns.length < 2 ? SIZES.gap : Math.min(SIZES.widest, Math.max(SIZES.gap, Math.floor((room - 2 * SIZES.pad - columns.length * width) / (columns.length - 1))));
+  const gap = columns.length < 2 ? SIZES.gap : Math.min(SIZES.widest, Math.max(SIZES.gap, Math.floor((room - 2 * SIZES.pad - (target === columns.length - 1 ? SIZES.card - SIZES.cell : 0) - columns.length * width) / (columns.length - 1))));
   const blocks = columns.flatMap((column, k) => {
     let y = (height - tall[k]!) / 2;
     const x = SIZES.pad + k * (width + gap);
@@ -72,7 +72,9 @@ export function tableau({ columns, target, links, across, room }: Plan): Tableau
       return placed;
     });
   });
-  return { width: 2 * SIZES.pad + columns.length * width + (columns.length - 1) * gap, height, blocks, edges: edges(blocks, target, links) };
+  // The target is named on a card, which may be wider than its column.
+  const beyond = target === columns.length - 1 ? Math.max(0, SIZES.card - width - SIZES.pad) : 0;
+  return { width: 2 * SIZES.pad + columns.length * width + (columns.length - 1) * gap + beyond, height, blocks, edges: edges(blocks, target, links) };
 }
 
 /** Each tile is joined to the layer next to it in the direction of the target; the target's own are not. */
@@ -95,7 +97,7 @@ function edges(blocks: readonly PlacedBlock[], target: number, links: Plan["link
       const own = tile.y + SIZES.tile / 2 + 2 + ((tile.x - placed.x) / SIZES.cell) * 5;
       return before
         ? { tile, share: tile.share * part, from: [placed.x + placed.width - 4, own], to: [other.x - 7, middle], width: thickness(tile.share * part) }
-        : { tile, share: tile.share * part, from: [other.x + other.width + 2, middle], to: [placed.x - 3, own], width: thickness(tile.share * part) };
+        : { tile, share: tile.share * part, from: [other.x + (other.column === target ? Math.max(other.width + 4, SIZES.card - 12) : other.width + 2), middle], to: [placed.x - 3, own], width: thickness(tile.share * part) };
     }));
   });
 }

@@ -50,6 +50,23 @@ describe("a question to the worker", () => {
     expect(replies).toBe(before);
   });
 
+  it("leaves the worker to another tab that took it, longer each time", async () => {
+    const target = signal<Answer<Done>>(unasked());
+    const nodes = [0, 9, 0, 9, 0];
+    const once = vi.fn(() => Promise.resolve(nodes.length ? { state: "running", nodes: nodes.shift()! } as const : done(1)));
+    pursue(target, "a", false, once);
+    await settled(600);
+    expect(once).toHaveBeenCalledTimes(3);
+    await settled(1900);
+    expect(once).toHaveBeenCalledTimes(3);
+    await settled(100);
+    expect(once).toHaveBeenCalledTimes(4);
+    await settled(300 + 3900);
+    expect(once).toHaveBeenCalledTimes(5);
+    await settled(100);
+    expect(current(target.value)?.value).toBe(1);
+  });
+
   it("is told failed with the server's sentence, and can be asked again", async () => {
     const target = signal<Answer<Done>>(unasked());
     pursue(target, "a", false, () => Promise.resolve({ state: "failed", message: "no PyTorch" } as const));

@@ -6,6 +6,9 @@ import { sentence } from "./resource";
 
 /** Milliseconds between two looks at what the worker has. */
 const PERIOD = 300;
+/** Milliseconds that another tab is left alone when it took the worker, doubled each time: or neither would ever get an answer. */
+const YIELD = 2000;
+const LONGEST_YIELD = 32_000;
 
 export interface Answer<T> {
   /** The question last asked. */
@@ -46,6 +49,7 @@ export function pursue<T extends object>(target: Signal<Answer<T>>, key: string,
 async function settle<T extends object>(target: Signal<Answer<T>>, key: string, once: (signal: AbortSignal) => Promise<Running | Failed | T>, signal: AbortSignal): Promise<void> {
   const say = (part: Partial<Answer<T>>): void => void (!signal.aborted && target.peek().key === key && (target.value = { ...target.peek(), ...part }));
   say({ state: "running" });
+  let [nodes, yielded] = [0, YIELD / 2];
   try {
     for (;;) {
       const reply = await once(signal);
@@ -53,8 +57,12 @@ async function settle<T extends object>(target: Signal<Answer<T>>, key: string, 
       const state = (reply as { state?: string }).state;
       if (state === "failed") return say({ state: "failed", message: (reply as Failed).message });
       if (state !== "running") return say({ state: "done", data: reply as T, dataKey: key });
-      say({ nodes: (reply as Running).nodes ?? 0 });
-      await pause(PERIOD, signal);
+      const now = (reply as Running).nodes ?? 0;
+      // What was looked at is lost only where somebody else asked something meanwhile.
+      const taken = now < nodes;
+      if (taken) yielded = Math.min(LONGEST_YIELD, 2 * yielded);
+      say({ nodes: (nodes = now) });
+      await pause(taken ? yielded : PERIOD, signal);
     }
   } catch (error) {
     say({ state: "failed", message: sentence(error) });

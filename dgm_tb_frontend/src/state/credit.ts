@@ -10,8 +10,8 @@ import { extremes } from "../lib/share";
 import { chooseUnits, pinNearest } from "./actions";
 import { type Answer, again, current, forget, give, pursue, unasked } from "./asking";
 import * as atoms from "./atoms";
-import { focus, run } from "./getters";
-import { ask, clear, emptyResource, type Resource } from "./resource";
+import { focus, following, run } from "./getters";
+import { ask, clear, emptyResource, type Resource, retry } from "./resource";
 
 // What is asked -------------------------------------------------------------------------------------------------------
 
@@ -88,25 +88,32 @@ export const explained = computed<Of>(() => cause.value?.of ?? (atoms.quantity.v
 
 const atOrBefore = (steps: readonly number[], step: number): number => lastAtOrBefore(Float64Array.from(steps), step);
 
-/** The deep step that is explained: the chosen one, else the nearest at or before the focus, else the first. */
+/** Deep steps that can be talked about: also those that were deleted after their credit had come. */
+const known = computed<readonly number[]>(() => {
+  const reply = credited.value.data;
+  const answered = reply ? [reply.step, reply.previous ?? reply.step] : [];
+  return [...new Set([...deepSteps.value, ...answered])].sort((a, b) => a - b);
+});
+
+/** The deep step that is explained: the chosen one, else the nearest at or before it, or before the focus, else the first. */
 export const to = computed<number | null>(() => {
   const [steps, chosen] = [deepSteps.value, cause.value?.to ?? null];
-  if (chosen !== null && steps.includes(chosen)) return chosen;
-  return steps[Math.max(0, atOrBefore(steps, focus.value ?? Infinity))] ?? null;
+  if (chosen !== null && known.value.includes(chosen)) return chosen;
+  return steps[Math.max(0, atOrBefore(steps, chosen ?? focus.value ?? Infinity))] ?? null;
 });
 
 /** The deep step since which the change is explained; null where there is none before. */
 export const from = computed<number | null>(() => {
   const [steps, chosen, until] = [deepSteps.value, cause.value?.from ?? null, to.value];
   if (until === null) return null;
-  if (chosen !== null && chosen < until && steps.includes(chosen)) return chosen;
+  if (chosen !== null && chosen < until && known.value.includes(chosen)) return chosen;
   return steps.filter((step) => step < until).at(-1) ?? null;
 });
 
 /** Whether the deep step that is asked for was overwritten or thinned away meanwhile. */
 export const lost = computed<number | null>(() => {
   const chosen = cause.value?.to ?? null;
-  return chosen !== null && deepList.value.data && !deepSteps.value.includes(chosen) ? chosen : null;
+  return chosen !== null && deepList.value.data && !known.value.includes(chosen) ? chosen : null;
 });
 
 export const target = computed<Stop | null>(() => {
@@ -124,7 +131,19 @@ export function lossAt(step: number): number | undefined {
 /** Credit for what is asked now. */
 export const credit = computed<Credit | null>(() => current(credited.value));
 
-export const inputs = computed(() => (contents.value.data?.contents?.step === to.value ? contents.value.data?.contents?.inputs ?? [] : []));
+/** Whether the target, or the way to it, is not finite: then no parts add up to anything. */
+export const broken = computed(() => credited.value.data !== null && !Number.isFinite(credited.value.data.after - credited.value.data.before + credited.value.data.gap));
+
+/** What the tape at `to` holds; null until that is known. */
+const tape = computed(() => (contents.value.data?.contents?.step === to.value ? contents.value.data?.contents ?? null : null));
+
+/** Whether the chosen node has no units on that tape: it was not called at that step, or is no module. */
+export const offTape = computed(() => {
+  const node = target.value?.node;
+  return tape.value !== null && explained.value !== "loss" && node !== undefined && !Object.values(tape.value.nodes).some((nodes) => nodes.includes(node));
+});
+
+export const inputs = computed(() => tape.value?.inputs ?? []);
 
 /** The batch's tensor that is drawn as images. */
 export const imageInput = computed<{ readonly key: string; readonly name: string; readonly shape: ImageShape } | null>(() => {
@@ -167,7 +186,8 @@ export function jumpers(): number[] {
 export function why(): void {
   batch(() => {
     if (!atoms.chosenUnits.value.length) chooseUnits(jumpers(), false);
-    cause.value ??= ANY_CAUSE;
+    // While a run is followed, new deep snapshots come and go: what is asked now stays what is explained.
+    cause.value ??= following.peek() && run.peek()?.state === "live" ? { ...ANY_CAUSE, from: from.peek(), to: to.peek() } : ANY_CAUSE;
   });
 }
 
@@ -233,6 +253,8 @@ const loadContents = (): void => {
   const [info, step] = [run.value, to.value];
   if (!info || step === null || !cause.value || !atoms.visible.value) return;
   const size = deepList.value.data?.deep.find((one) => one.step === step)?.size;
+  // It was deleted, and what it held is known.
+  if (size === undefined && contents.peek().data?.contents?.step === step) return;
   const key = question(info.name, step, size);
   ask(contents, key, { keep: false }, (signal) => fetchDeep({ run: info.name, step }, signal));
 };
@@ -240,14 +262,14 @@ const loadContents = (): void => {
 /** What every question about the target says. */
 const asked = computed<Params | null>(() => {
   const [info, aim, step] = [run.value, target.value, to.value];
-  if (!info || !aim || step === null || !cause.value) return null;
+  if (!info || !aim || step === null || !cause.value || !tape.value || offTape.value) return null;
   return { run: info.name, step, node: aim.node, units: aim.units.join(","), program: atoms.program.value, quantity: explained.value };
 });
 
 /** Counts the times that a failed question was asked again. */
 const attempts = signal(0);
 
-export const retryCredit = (): void => void batch(() => ([credited, onward].forEach((answer) => again<never>(answer as never)), (attempts.value += 1)));
+export const retryCredit = (): void => void batch(() => ([contents, deepList].forEach((resource) => resource.value.error !== null && retry<never>(resource as never)), [credited, onward].forEach((answer) => again<never>(answer as never)), (attempts.value += 1)));
 
 /** While lines are being chosen one after the other, nothing is computed. */
 const SETTLE = 250;
@@ -257,8 +279,13 @@ const loadCredit = (): void => {
   const [params, how, since] = [asked.value, cause.value, from.value];
   void attempts.value;
   window.clearTimeout(settling);
-  if (!params || !how || (how.method === "change" && since === null)) {
+  if (!how || !target.value || offTape.value || (how.method === "change" && since === null)) {
     [credited, onward].forEach((answer) => forget(answer));
+    return;
+  }
+  if (!params) {
+    // What the tape holds is still to come; until then what was there stays.
+    [credited, onward].forEach((answer) => again<never>(answer as never));
     return;
   }
   if (!atoms.visible.value) return;
@@ -324,6 +351,23 @@ const dropOutcome = (): void => {
   if (told && (!params || Object.entries(params).some(([name, value]) => (JSON.parse(told) as Params[])[0]?.[name] !== value))) batch(() => (forget(outcome), (trial.value = null)));
 };
 
+interface Seen {
+  readonly pin: number | null;
+  readonly name: string | null;
+  readonly how: Cause | null;
+}
+
+let seen: Seen = { pin: null, name: null, how: null };
+
+/** A focus that is pinned anew is what is explained, and another run is asked anew; unless the cause was chosen together with it. */
+const followFocus = (): void => {
+  const [pin, name, how] = [atoms.pinned.value, run.value?.name ?? seen.name, cause.value];
+  const apart = how !== null && how === seen.how;
+  if (apart && seen.name !== null && name !== seen.name) closeCause();
+  else if (apart && pin !== null && pin !== seen.pin && (how.from !== null || how.to !== null)) cause.value = { ...how, from: null, to: null };
+  seen = { pin, name, how: cause.peek() };
+};
+
 /** The way ends where the user chooses something else than a tile; a stop on it is where it then leads to. */
 const dropTrail = (): void => {
   const here = target.value;
@@ -336,6 +380,6 @@ const dropTrail = (): void => {
 
 /** Starts all loading of the neuron level; the result stops it. */
 export function startCredit(): () => void {
-  const stops = [loadList, loadContents, loadCredit, loadOrigin, loadPictures, dropOutcome, dropTrail].map((load) => effect(load));
+  const stops = [loadList, loadContents, loadCredit, loadOrigin, loadPictures, dropOutcome, dropTrail, followFocus].map((load) => effect(load));
   return () => stops.forEach((stop) => stop());
 }

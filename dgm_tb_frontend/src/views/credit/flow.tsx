@@ -89,10 +89,12 @@ function Tableau({ shown }: { shown: Picture }) {
   const tiles = tableau.blocks.flatMap((block) => block.tiles);
   const roving = hovered.value && tiles.includes(hovered.value) ? hovered.value : tiles[0];
   const key = (event: KeyboardEvent, tile: PlacedTile): void => {
-    const next = neighbour(tableau.blocks, tile, event.key);
-    if (!next) return;
+    if (!event.key.startsWith("Arrow")) return;
+    // Also where they lead no farther: elsewhere they move the focus.
     event.preventDefault();
     event.stopPropagation();
+    const next = neighbour(tableau.blocks, tile, event.key);
+    if (!next) return;
     hovered.value = next;
     host.current!.querySelector<HTMLElement>(`[data-testid="${testId(next)}"]`)?.focus();
   };

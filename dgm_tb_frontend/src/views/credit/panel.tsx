@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { targetName } from "../../lib/causewords";
 import { formatCount } from "../../lib/numbers";
 import * as atoms from "../../state/atoms";
-import { cause, closeCause, credited, deepList, deepSteps, from, jumpers, retryCredit, target, to, why } from "../../state/credit";
+import { broken, cause, closeCause, contents, credited, deepList, deepSteps, from, jumpers, offTape, retryCredit, target, to, why } from "../../state/credit";
 import { layerGap } from "../../state/getters";
 import { Balance } from "./balance";
 import { Flow } from "./flow";
@@ -42,33 +42,34 @@ function Open() {
   const section = useRef<HTMLElement>(null);
   useEffect(() => section.current?.scrollIntoView?.({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" }), []);
   const answer = credited.value;
+  const none = deepList.value.data !== null && !deepSteps.value.length;
+  const problem = answer.state === "failed" ? answer.message : contents.value.error ?? deepList.value.error;
   const busy = answer.state === "waiting" || answer.state === "running" || answer.state === "idle";
   const stale = answer.data !== null && answer.dataKey !== answer.key;
   return (
-    <section class="panel panel-credit" data-testid="panel-credit" aria-label="Cause" aria-busy={busy} ref={section}>
+    <section class={none ? "panel panel-credit bare" : "panel panel-credit"} data-testid="panel-credit" aria-label="Cause" aria-busy={busy} ref={section}>
       <header class="panel-head">
         <h2>Cause</h2>
         <Trail />
         <div class="panel-tools">
-          <Steps />
+          {!none && <Steps />}
           <button type="button" class="icon" aria-label="Close the cause" title="Close (Esc)" data-testid="credit-close" onClick={closeCause}>×</button>
         </div>
       </header>
-      {deepList.value.data && !deepSteps.value.length ? <NoDeep /> : (
+      {none ? <NoDeep /> : (
         <>
           <Summary />
           <OriginNote />
-          {answer.state === "failed" && (
+          {problem !== null && (
             <div class="cause-failed" role="alert" data-testid="credit-failed">
-              <span>{answer.message}</span>
+              <span>{problem}</span>
               <button type="button" class="button" data-testid="credit-retry" onClick={retryCredit}>Try again</button>
             </div>
           )}
           <div class={stale ? "cause-body stale" : "cause-body"}>
-            <Flow />
+            {!broken.value && !offTape.value && <Flow />}
             <div class="cause-columns">
-              <Balance />
-              <Samples />
+              {!broken.value && !offTape.value && <><Balance /><Samples /></>}
               <Test />
             </div>
           </div>

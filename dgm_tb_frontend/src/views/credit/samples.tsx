@@ -25,7 +25,9 @@ export function Samples() {
           <Side title="show it least" positions={normal} kind="normal" />
         </div>
       ) : credited.value.data && <p class="muted">The target has no part for each sample.</p>}
-      {image ? <p class="muted" title={CAUSE_WORDS.patch}>The box marks the quarter of the image’s side with the largest credit.</p> : <Inputs />}
+      {!image ? <Inputs /> : !credited.value.data ? null : credited.value.data.inputs.size === 0
+        ? <p class="muted">Both steps are on the same batch: no pixel has a part in the change.</p>
+        : <p class="muted" title={CAUSE_WORDS.patch}>The box is the window, a quarter of the image’s sides, with the largest credit.</p>}
     </section>
   );
 }

@@ -3,8 +3,9 @@
 import type { Credit } from "../../api/credit";
 import { CAUSE_WORDS, completenessWords, OF, signed, targetName } from "../../lib/causewords";
 import { formatCount, formatValue } from "../../lib/numbers";
-import { completeness } from "../../lib/share";
-import { cause, change, chooseDeep, credit, credited, deepSteps, explained, from, lost, target, to } from "../../state/credit";
+import { cancelling, completeness } from "../../lib/share";
+import { MOST_UNITS } from "../../state/atoms";
+import { cause, change, chooseDeep, credit, credited, deepSteps, explained, from, lost, offTape, target, to, walkTo } from "../../state/credit";
 
 /** Places on the path that are looked at in any case, before it is given up. */
 const PATH = 128;
@@ -24,6 +25,8 @@ export function Summary() {
 
 function Waiting() {
   const [aim, until, since, how] = [target.value!, to.value, from.value, cause.value!];
+  if (offTape.value) return <p class="cause-note" data-testid="credit-off">{aim.node} has no units at step {formatCount(until!)}: it was not called there, or is no module. Choose another node, or explain the loss.
+    <button type="button" class="button" onClick={() => change({ of: "loss" })}>Explain the loss</button></p>;
   if (how.method === "change" && until !== null && since === null) return (
     <p class="cause-note" data-testid="credit-first">Step {formatCount(until)} is the first deep snapshot: there is no change to explain.
       <button type="button" class="button" data-testid="credit-value" onClick={() => change({ method: "value" })}>Explain its value</button>
@@ -62,7 +65,21 @@ function Numbers({ reply }: { reply: Credit }) {
         {finite && <span class={reply.converged ? "complete" : "complete rough"} data-testid="credit-complete" data-converged={reply.converged} title={CAUSE_WORDS.complete}>
           <i aria-hidden="true">{reply.converged ? "✓" : "≈"}</i>{completenessWords(complete, reply.converged, reply.gap, reply.nodes)}</span>}</p>
       {!finite && <Broken reply={reply} />}
+      {finite && explained.value !== "loss" && <Cancelling reply={reply} />}
     </>
+  );
+}
+
+/** A mean hides units that move to both sides: they can be looked at apart. */
+function Cancelling({ reply }: { reply: Credit }) {
+  const aim = target.value!;
+  const found = aim.units.length === 1 ? null : cancelling(reply.units.get(aim.node) ?? new Float32Array(), MOST_UNITS);
+  if (!found) return null;
+  return (
+    <p class="cause-note" data-testid="credit-cancelling">Its units move to both sides and largely cancel in the mean. Look at them apart:
+      <button type="button" class="button" data-testid="credit-up" onClick={() => walkTo({ node: aim.node, units: found.up })}>{formatCount(found.up.length)} that go up</button>
+      <button type="button" class="button" data-testid="credit-down" onClick={() => walkTo({ node: aim.node, units: found.down })}>{formatCount(found.down.length)} that go down</button>
+    </p>
   );
 }
 

@@ -2,11 +2,11 @@
 
 import { useState } from "preact/hooks";
 import type { ChangeKind } from "../../api/credit";
-import { outcomeWords, triedWords, verdict } from "../../lib/causewords";
+import { outcomeWords, percent, triedWords, verdict } from "../../lib/causewords";
 import { formatCount, formatValue } from "../../lib/numbers";
 import { lastAtOrBefore } from "../../lib/axis";
 import * as atoms from "../../state/atoms";
-import { contents, explained, from, lossAt, outcome, ranked, target, to, trial, type Trial, tryOut } from "../../state/credit";
+import { contents, credited, explained, from, lossAt, outcome, ranked, target, to, trial, type Trial, tryOut } from "../../state/credit";
 import { Segments } from "../control";
 
 /** Where the recorded range is not known. */
@@ -33,6 +33,14 @@ function recordedRange(step: number | null): readonly [number, number] | null {
   return found.every(Number.isFinite) && found[0] < found[1] ? [Number(found[0].toPrecision(2)), Number(found[1].toPrecision(2))] : null;
 }
 
+/** How much of the target's change goes through a layer, to choose by. */
+function through(node: string): string {
+  const reply = credited.value.data;
+  const parts = node === target.value?.node ? undefined : reply?.units.get(node);
+  const sum = parts?.reduce((total, part) => total + part, 0) ?? 0;
+  return reply && sum !== 0 && Number.isFinite(sum) ? ` · ${percent(sum, reply.after - reply.before)}` : "";
+}
+
 export function Test() {
   const [aim, step, previous] = [target.value!, to.value, from.value];
   const [change, setChange] = useState<ChangeKind>("clamp");
@@ -48,6 +56,8 @@ export function Test() {
   const problem = restores && previous === null ? "There is no deep snapshot before to restore from" : !restores && !(low < high) ? "The first must be the lower" : null;
   const next: Trial | null = step === null ? null : { change, at, of, low, high, step, previous };
   const [result, state] = [outcome.value.data, outcome.value.state];
+  const before = trial.value?.previous ?? null;
+  const usual = before === null ? undefined : lossAt(before);
   return (
     <section class="cause-card test" data-testid="credit-test" aria-label="Test this cause">
       <h3>Test this cause</h3>
@@ -55,7 +65,7 @@ export function Test() {
       {change !== "restore-samples" && (
         <label class="choice"><span>{change === "clamp" ? "Clamp" : "of"}</span>
           <select data-testid="test-at" value={at} onChange={(event) => (setAt(event.currentTarget.value), setRange([null, null]))}>
-            {(nodes.includes(at) ? nodes : [at, ...nodes]).map((name) => <option key={name} value={name}>{name}</option>)}
+            {(nodes.includes(at) ? nodes : [at, ...nodes]).map((name) => <option key={name} value={name}>{name}{through(name)}</option>)}
             {change === "restore-weights" && <option value="">the whole model</option>}
           </select>
         </label>
@@ -66,7 +76,7 @@ export function Test() {
             <label key={k} class="choice"><span>{k ? "to" : "to within"}</span>
               <input type="number" step="any" data-testid={k ? "test-high" : "test-low"} value={typed[k] ?? range[k]} onInput={(event) => setRange(k ? [typed[0], event.currentTarget.value] : [event.currentTarget.value, typed[1]])} /></label>
           ))}
-          {own && range !== CLAMP && typed.every((text) => text === null) && <small>as recorded by step {formatCount(previous ?? 0)}</small>}
+          {own && range !== CLAMP && typed.every((text) => text === null) && <small>as {aim.units.length ? "the chosen units were" : "it was"} at step {formatCount(previous ?? 0)}</small>}
         </div>
       )}
       {next && <p class="muted">{triedWords(next)}, run step {formatCount(next.step)} again.</p>}
@@ -77,10 +87,10 @@ export function Test() {
         {state === "failed" && <p class="verdict refuted" role="alert" data-testid="test-failed">{outcome.value.message}</p>}
         {result && trial.value && (
           <div class={`verdict ${verdict(result)}`} data-testid="test-result" data-verdict={verdict(result)}>
-            <p>{outcomeWords(trial.value, result)}</p>
+            <p>{outcomeWords(trial.value, result, usual)}</p>
             <table><tbody>
               <tr><th scope="row">loss</th><td>{number(result.loss_before)}</td><td>→</td><td><b>{number(result.loss_after)}</b></td></tr>
-              {trial.value.previous !== null && lossAt(trial.value.previous) !== undefined && <tr><th scope="row">at step {formatCount(trial.value.previous)}</th><td colSpan={3}>{formatValue(lossAt(trial.value.previous)!, 4)}</td></tr>}
+              {usual !== undefined && <tr><th scope="row">at step {formatCount(trial.value.previous!)}</th><td colSpan={3}>{formatValue(usual, 4)}</td></tr>}
               {explained.value !== "loss" && <tr><th scope="row">target</th><td>{number(result.target_before)}</td><td>→</td><td><b>{number(result.target_after)}</b></td></tr>}
             </tbody></table>
           </div>
