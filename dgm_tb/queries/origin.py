@@ -25,7 +25,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """``origin``: ``op``, ``module``, ``site``, ``inputs``, ``output`` (each ``made_by``, ``low``, ``high``, ``nonfinite``).
+    """``origin``: ``op``, ``module``, ``site``, ``inputs`` and ``output`` as `dgm_tb.replay.origin.Origin` has them.
 
     None where everything the loss follows from is finite, or before ``state`` is ``done``.
     """
