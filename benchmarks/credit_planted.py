@@ -209,8 +209,8 @@ def run(seeds: int) -> str:
         f"**Planted causes**, {seeds} seeds each: a CNN on digits, {BEFORE} steps (the log-variance: the demo's VAE, "
         f"{BEFORE_VAE}), a snapshot, one more step, the cause, another snapshot. Asked: the loss. Layer: the module to "
         "whose own parameters most |credit| goes. Unit: the planted one is among the five with the most |credit| in "
-        "its layer's column; by weights: among the five whose own weights and bias have most. Sample: the planted one has "
-        "the largest |part| of the change of the unit with most credit.\n\n"
+        "its layer's column; by weights: among the five whose own weights and bias have most. Sample: the planted one "
+        "has the largest |part| of the change of the unit with most credit.\n\n"
         + table(
             (
                 "cause",
