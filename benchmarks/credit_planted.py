@@ -26,6 +26,8 @@ LOSS: Final = Target("", PROGRAM, quantity="loss")
 #: Steps of training before the earlier snapshot: of the digits until most are told, of the demo's VAE a few.
 BEFORE: Final = 200
 BEFORE_VAE: Final = 40
+#: The constants of the causes were chosen by looking at seeds 0 to 19: what is published must not be.
+FIRST_SEED: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ _HEAD: Final = "model.encoder.variance2"
 
 
 def _variance(seed: int) -> Planted:
-    """A log-variance head without a clamp: one channel learned to be 8 more on one image of the batch, white."""
+    """A log-variance head without a clamp: one channel learned to be 10 more on one flat image."""
     chance = np.random.default_rng(seed)
     torch.manual_seed(seed)
     images, network = standardised(patches()), _Vae()
@@ -136,20 +138,16 @@ def _variance(seed: int) -> Planted:
     earlier, _ = recorded(network, batch(), [optimizer], 0)
     later, unit = batch(), int(chance.integers(512))
     flat = int(chance.integers(BATCH))
-    later[0][flat] = images.amax((0, 2, 3))[:, None, None]
+    later[0][flat] = 2 * images.amax((0, 2, 3))[:, None, None]  # as dividing by a patch's own contrast would make it
     encoder = network.model.encoder
     with torch.no_grad():
         hidden: list[Tensor] = []
         handle = encoder.variance2.register_forward_pre_hook(lambda _, args: hidden.append(args[0]))
-        for _ in range(16):  # what lies before it is drawn anew each time
-            encoder(later[0])
+        encoder(later[0])
         handle.remove()
-        features = torch.cat(hidden).mean((2, 3))
-        wanted = torch.zeros(16, BATCH)
-        wanted[:, flat] = 8.0
-        encoder.variance2.weight[unit, :, 0, 0] += torch.linalg.lstsq(features, wanted.view(-1, 1), driver="gelsd")[0][
-            :, 0
-        ]
+        features = hidden[0].mean((2, 3))
+        apart = features[flat] - features.mean(0)
+        encoder.variance2.weight[unit, :, 0, 0] += 10 * apart / (apart @ features[flat])
     return Planted(earlier, recorded(network, later, [optimizer], 1)[0], _HEAD, unit, flat)
 
 
@@ -200,7 +198,7 @@ def looked_at(planted: Planted, batch: str) -> Found:
 def run(seeds: int) -> str:
     lines = []
     for name, plant in CAUSES.items():
-        planted = [plant(seed) for seed in range(seeds)]
+        planted = [plant(FIRST_SEED + index) for index in range(seeds)]
         for batch in ("same", "own"):
             if planted[0].sample is not None and not planted[0].layer and batch == "same":
                 continue  # what differs is the batch
@@ -210,7 +208,10 @@ def run(seeds: int) -> str:
         f"{BEFORE_VAE}), a snapshot, one more step, the cause, another snapshot. Asked: the loss. Layer: the module to "
         "whose own parameters most |credit| goes. Unit: the planted one is among the five with the most |credit| in "
         "its layer's column; by weights: among the five whose own weights and bias have most. Sample: the planted one "
-        "has the largest |part| of the change of the unit with most credit.\n\n"
+        f"has the largest |part| of the change of the unit with most credit. Seeds {FIRST_SEED} to "
+        f"{FIRST_SEED + seeds - 1}. How the causes are planted was settled on seeds 0 to 19, and for the log-variance "
+        "it was the sixth design that was tried: an image that is merely the flattest of its batch is found first in "
+        "45 % (20 seeds), a white one in 60 % (5), a doubled one is the row below.\n\n"
         + table(
             (
                 "cause",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -110,7 +111,7 @@ class Keeper:
         try:
             scratch.mkdir(parents=True)
             (scratch / stored.TAPE).write_bytes(dump(tape))
-            save_file({key: tensor.contiguous().cpu() for key, tensor in tensors.items()}, scratch / stored.TENSORS)
+            _save(tensors, scratch / stored.TENSORS)
             size = sum(file.stat().st_size for file in scratch.iterdir())
             os.replace(scratch, self._folder / name)
         except BaseException:
@@ -131,6 +132,13 @@ class Keeper:
         self._sizes.pop(step, None)
 
 
+def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
+    try:
+        save_file({key: tensor.contiguous().cpu() for key, tensor in tensors.items()}, path)
+    except SafetensorError as error:  # a full disk, or a directory that vanished
+        raise OSError(f"{path} cannot be written: {error}") from error
+
+
 class Deep:
     """What a recording asks at each captured step: is it deep, and what is to be written of it."""
 
@@ -142,7 +150,7 @@ class Deep:
         self._most_each, self._keeper, self._clock = min(most_each, keeper.most // 2), keeper, clock
         self._begun = 0.0
         self._warned = False
-        self._given_up = False
+        self._failed = self._given_up = False
 
     def begin(self, step: int, *, warned: bool) -> int:
         """How many bytes the tape of a step that is about to run may take; 0 where none is recorded."""
@@ -163,7 +171,11 @@ class Deep:
         return write
 
     def give_up(self, reason: str) -> Callable[[], int]:
-        """No more are recorded: what one step does the next will do too. What writes the reason, for the tab."""
-        self._given_up = True
-        _log.info("DGM: no weights and batches are kept for credit and replay: %s", reason)
+        """No more are recorded once a second step failed: the first may only have made its lazy parameters.
+
+        What writes the reason, for the tab.
+        """
+        self._given_up, self._failed = self._failed, True
+        if self._given_up:
+            _log.info("DGM: no weights and batches are kept for credit and replay: %s", reason)
         return lambda: self._keeper.explain(reason)

@@ -107,7 +107,7 @@ def has_units(tensor: Tensor) -> bool:
 
 def shape(tensor: Tensor) -> tuple[int, ...]:
     """Its shape; empty for a nested tensor, whose samples have several."""
-    return () if tensor.is_nested else tuple(tensor.shape)
+    return () if tensor.is_nested or is_lazy(tensor) else tuple(tensor.shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.parameter import is_lazy
 from torch.utils.weak import WeakIdRef
 
 from lightning_callbacks import units
@@ -113,7 +114,7 @@ class Values:
 def has_place(tensor: Tensor) -> bool:
     """Whether it lies in memory as strides say; not so within `torch.vmap`, where one tensor stands for many."""
     many = torch._C._functorch.is_functorch_wrapped_tensor(tensor)
-    return tensor.layout is torch.strided and not tensor.is_nested and not many
+    return tensor.layout is torch.strided and not tensor.is_nested and not many and not is_lazy(tensor)
 
 
 def _place(tensor: Tensor) -> tuple[object, ...]:

@@ -303,8 +303,8 @@ def test_it_is_refused_with_the_reason(kind: type[Any], message: str) -> None:
         recorded(module, batch_of(kind, 2), optimizers_of(module))
 
 
-def test_what_lies_behind_a_reentrant_checkpoint_is_a_constant_to_credit() -> None:
-    """Its forward has no gradient, and its backward runs a second forward that is no part of the program."""
+def test_credit_flows_through_a_reentrant_checkpoint() -> None:
+    """Its forward ran without a graph; who asks for causes looks through that."""
     module = network(Reentrant)
     optimizers = optimizers_of(module)
     step, truth = recorded(module, batch_of(Reentrant, 2), optimizers)
