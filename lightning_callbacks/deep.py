@@ -102,14 +102,15 @@ class Keeper:
 
     def explain(self, reason: str) -> int:
         """Notes why no more will come; the note's size. Raises `OSError`."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(exist_ok=True)
         return (self._folder / stored.REASON).write_text(reason[: stored.LONGEST_REASON], errors="replace")
 
     def _write(self, tape: Tape, tensors: Mapping[str, Tensor]) -> int:
         name = stored.name(tape.step)
         scratch = self._folder / f".{name}"
         try:
-            scratch.mkdir(parents=True)
+            self._folder.mkdir(exist_ok=True)  # not its parents: a session's directory that vanished stays gone
+            scratch.mkdir()
             (scratch / stored.TAPE).write_bytes(dump(tape))
             _save(tensors, scratch / stored.TENSORS)
             size = sum(file.stat().st_size for file in scratch.iterdir())
@@ -136,7 +137,8 @@ def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
     try:
         save_file({key: tensor.contiguous().cpu() for key, tensor in tensors.items()}, path)
     except SafetensorError as error:  # a full disk, or a directory that vanished
-        raise OSError(f"{path} cannot be written: {error}") from error
+        kind = OSError if path.parent.exists() else FileNotFoundError
+        raise kind(f"{path} cannot be written: {error}") from error
 
 
 class Deep:

@@ -74,6 +74,8 @@ def test_more_than_they_may_take_is_removed_the_oldest_first(tmp_path: Path) -> 
     from dataclasses import replace
 
     tensors = {"x": torch.zeros(1000)}
+    (tmp_path / "one").mkdir()
+    (tmp_path / "many").mkdir()
     one = Keeper(tmp_path / "one", 1 << 30).keep(TAPE, tensors, lasting=True)
     keeper = Keeper(tmp_path / "many", 4 * one + 100)
     grown = sum(keeper.keep(replace(TAPE, step=step), tensors, lasting=True) for step in range(9))

@@ -64,6 +64,7 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path: Path, steps: tuple[Step
 
 
 def test_links_and_strangers_are_not_listed(tmp_path: Path, steps: tuple[Step, Step]) -> None:
+    (tmp_path / "real").mkdir()
     kept(tmp_path / "real", steps[0])
     folder = tmp_path / "session" / deep.FOLDER
     folder.mkdir(parents=True)
