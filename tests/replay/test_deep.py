@@ -58,7 +58,7 @@ def test_only_the_latest_of_the_ring_stay(tmp_path: Path, steps: tuple[Step, Ste
 
 def test_what_cannot_be_written_leaves_nothing(tmp_path: Path, steps: tuple[Step, Step]) -> None:
     (tmp_path / deep.FOLDER).write_text("a file in its way")
-    with pytest.raises(NotADirectoryError):
+    with pytest.raises(FileExistsError):
         kept(tmp_path, steps[0])
     assert deep.listing(tmp_path) == ()
 

@@ -122,6 +122,7 @@ def _said(client: Client, asked: Asked) -> str | None:
 
 def _harmless(folder: Path) -> OriginAsked:
     if not folder.exists():
+        folder.mkdir(parents=True)
         Keeper(folder, 1 << 30).keep(STEP.tape, STEP.tensors, lasting=True)
     return OriginAsked(str(deep.listing(folder)[0].path), PROGRAM)
 
