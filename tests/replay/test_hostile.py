@@ -128,11 +128,8 @@ def _harmless(folder: Path) -> OriginAsked:
 
 
 _numbers = st.integers(-9, 9) | st.sampled_from([1 << 31, 1 << 62, -(1 << 63)]) | st.floats(allow_nan=False)
-_arguments = st.recursive(
-    _numbers | st.none() | st.booleans() | st.sampled_from([{"value": 0}, {"value": 3}, {"dtype": "int64"}, "sum"]),
-    lambda inner: st.lists(inner, max_size=3),
-    max_leaves=4,
-)
+_plain = _numbers | st.none() | st.booleans() | st.sampled_from([{"value": 0}, {"value": 3}, {"dtype": "int64"}, "sum"])
+_arguments = _plain | st.lists(_plain | st.lists(_plain, max_size=2), max_size=3)
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)

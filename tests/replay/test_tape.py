@@ -146,13 +146,10 @@ def test_arguments_of_other_kinds_are_refused(argument: Any) -> None:
         load(json.dumps(data).encode())
 
 
-_json = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 9) | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["value", "v", "name"]), inner, max_size=2)
-    ),
-    max_leaves=6,
-)
+_plain = st.none() | st.booleans() | st.integers(-3, 9) | st.floats(allow_nan=False) | st.text(max_size=8)
+_keys = st.sampled_from(["value", "v", "name"])
+_inner = st.lists(_plain, max_size=3) | st.dictionaries(_keys, _plain, max_size=2)
+_json = _plain | _inner | st.lists(_inner, max_size=3) | st.dictionaries(_keys, _inner, max_size=2)
 
 
 @settings(deadline=None)
