@@ -112,7 +112,7 @@ def pair_of(model: Callable[[], nn.Module], batch: Callable[[], Tensor], before:
     def learn(steps: int) -> None:
         for _ in range(steps):
             optimizer.zero_grad()
-            network.loss([batch()]).backward()  # type: ignore[no-untyped-call]
+            network.loss([batch()]).backward()
             optimizer.step()
 
     learn(before)

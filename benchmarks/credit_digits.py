@@ -83,7 +83,7 @@ class Training:
     def learn(self, steps: int) -> None:
         for _ in range(steps):
             self._optimizer.zero_grad()
-            self.model.loss(self.next()).backward()  # type: ignore[no-untyped-call]
+            self.model.loss(self.next()).backward()
             self._optimizer.step()
             self.step += 1
 

@@ -133,7 +133,7 @@ def _variance(seed: int) -> Planted:
 
     for _ in range(BEFORE_VAE):
         optimizer.zero_grad()
-        network.loss(batch()).backward()  # type: ignore[no-untyped-call]
+        network.loss(batch()).backward()
         optimizer.step()
     earlier, _ = recorded(network, batch(), [optimizer], 0)
     later, unit = batch(), int(chance.integers(512))

@@ -40,7 +40,7 @@ class Arrivals:
                 self._slots = torch.empty(UNDER_WAY, pin_memory=True)
             slot, self._copies = self._copies % UNDER_WAY, self._copies + 1  # first in, first out: this one is free
             self._slots[slot].copy_(loss.reshape(()), non_blocking=True)
-            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            event = torch.cuda.Event()
             event.record(torch.cuda.current_stream(loss.device))
             self._under_way.append((step, slot, event))
 

@@ -118,7 +118,7 @@ class Capture:
         if hooks is not None and self._mode is not None:
             self._mode.loss(loss, hooks.programs)
         if hooks is not None and loss.requires_grad:  # counts the pass even where no gradient is hooked
-            loss.register_hook(hooks.counting())  # type: ignore[no-untyped-call]
+            loss.register_hook(hooks.counting())
 
     def before_optimizer_step(self, optimizer: Optimizer) -> None:
         later = self._scaling is not None and self._scaling.scales and scaling.undoes(optimizer)

@@ -188,7 +188,7 @@ class Hooks:
             call.differentiable = True
             if not recomputed and (changed := views.witness(tensor)) is not None:
                 call.views[name] = changed
-            tensor.register_hook(self._gradient_hook(call, name, axis))  # type: ignore[no-untyped-call]
+            tensor.register_hook(self._gradient_hook(call, name, axis))
 
     def _gradient_hook(self, call: Call, name: str, axis: int) -> Callable[[Tensor], None]:
         # Autograd keeps the hook as long as the user keeps the graph: it must keep nothing of ours alive.

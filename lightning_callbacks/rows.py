@@ -62,7 +62,7 @@ def _sent(buffer: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
         return buffer, None
     pinned = torch.empty(buffer.shape, dtype=buffer.dtype, pin_memory=True)
     pinned.copy_(buffer, non_blocking=True)
-    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event = torch.cuda.Event()
     event.record(torch.cuda.current_stream(buffer.device))
     return pinned, event
 

@@ -92,7 +92,7 @@ class Scaling:
 
         for _, tensor in units.tensors(result):
             if tensor.requires_grad:
-                tensor.register_hook(hook)  # type: ignore[no-untyped-call]
+                tensor.register_hook(hook)
 
     def _after_unscale(self, scaler: GradScaler, given: Any, result: Any) -> None:
         self._unscaled(given)

@@ -102,7 +102,7 @@ class Values:
         address = int(storage._cdata)
         if address not in self._memories:
             self._memories[address] = self._new()
-            self._storages.append(StorageWeakRef(storage))  # type: ignore[no-untyped-call]
+            self._storages.append(StorageWeakRef(storage))
         whole = tensor.numel() * tensor.element_size() >= storage.nbytes()
         return Part(self._memories[address], whole, units.shape(tensor))
 

@@ -210,13 +210,13 @@ def _with_tangents(
 
 def dual(primal: Tensor, tangent: Tensor) -> Tensor:
     """A tensor that moves by ``tangent``, inside a `forward_ad.dual_level`."""
-    made: Tensor = forward_ad.make_dual(primal, tangent)  # type: ignore[no-untyped-call]
+    made: Tensor = forward_ad.make_dual(primal, tangent)
     return made
 
 
 def tangent_of(moving: Tensor) -> Tensor:
     """How a tensor moves: zero where it does not."""
-    tangent = forward_ad.unpack_dual(moving).tangent  # type: ignore[no-untyped-call]
+    tangent = forward_ad.unpack_dual(moving).tangent
     return torch.zeros_like(moving) if tangent is None else tangent.detach().clone()
 
 

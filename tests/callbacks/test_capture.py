@@ -15,7 +15,7 @@ from lightning_callbacks.capture import Capture
 WAITING: Final = ("_local_scalar_dense", "item", "nonzero", "is_nonzero", "equal", "_to_copy.cpu", "unique")
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Watch(TorchDispatchMode):
     """Notes every ATen call, and whether it copies to the host."""
 
     def __init__(self) -> None:

@@ -96,7 +96,7 @@ def _trained(directory: Path | None, **options: object) -> tuple[dict[str, torch
 
     if directory is None:
         for _ in range(10):
-            step().backward()  # type: ignore[no-untyped-call]
+            step().backward()
             optimizer.step()
     else:
         with Recorder(net, directory, every_n_steps=1, **options) as recorder:  # type: ignore[arg-type]
@@ -104,7 +104,7 @@ def _trained(directory: Path | None, **options: object) -> tuple[dict[str, torch
                 with recorder.step(data):
                     loss = step()
                     recorder.log(loss=loss)
-                    loss.backward()  # type: ignore[no-untyped-call]
+                    loss.backward()
                     optimizer.step()
             assert recorder.failure is None
     return net.state_dict(), torch.get_rng_state()

@@ -39,7 +39,7 @@ def test_the_model_learns_from_finite_numbers(clamped: bool) -> None:
     model = VariationalAutoencoder(clamped, learning_rate=1e-3, warmup=10)
     model.log_dict = lambda *_: None  # type: ignore[method-assign]  # there is no trainer to log to
     loss = model.training_step([torch.rand(4, 3, SIDE, SIDE)], 0)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert torch.isfinite(loss)
     gradients = [parameter.grad for parameter in model.parameters()]
     assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)

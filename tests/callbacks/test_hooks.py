@@ -49,7 +49,7 @@ def test_activations_and_gradients_are_those_of_the_step() -> None:
         h.retain_grad()
         y = net[1](h)
         loss: Tensor = (y**2).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
     rows = _rows(hooks)
     np.testing.assert_allclose(rows[_key("0")][0].numpy(), slow_moments(h, 1, True), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(
@@ -93,7 +93,7 @@ def test_more_than_four_calls_merge_into_one_row() -> None:
         x = torch.randn(5, 3)
         for _ in range(6):
             x = net(x)
-        x.sum().backward()  # type: ignore[no-untyped-call]
+        x.sum().backward()
     rows = _rows(hooks)
     assert set(rows) == {_key("0"), _key("0", "gradient")}
     assert len(rows[_key("0")]) == len(rows[_key("0", "gradient")]) == 6

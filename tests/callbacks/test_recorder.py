@@ -234,7 +234,7 @@ def test_arguments_are_checked(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Watch(TorchDispatchMode):
     """Fails where something would wait for a device."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -342,7 +342,7 @@ def test_the_calls_of_a_loop_can_be_kept_apart(tmp_path: Path) -> None:
         for length in (5, 7):
             with recorder.step():
                 loss: Tensor = net.loss((torch.randn(4, length, 3), torch.zeros(4, dtype=torch.long)))
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
     with Run(tmp_path) as run:
         gates = [_read(run, "cell.gates" + (f"#{k}" if k else ""), "activation")[COUNT, :, 0] for k in range(9)]
         assert np.transpose(gates).tolist() == [[4.0] * 5 + [0.0] * 4, [4.0] * 7 + [0.0] * 2]
@@ -422,7 +422,7 @@ def test_a_bad_second_loss_is_recorded_under_its_own_program(tmp_path: Path) -> 
                     loss = loss_of() * (math.nan if (step, k) == (3, 1) else 1)
                     recorder.log(loss=loss)
                     optimizer.zero_grad()
-                    loss.backward()  # type: ignore[no-untyped-call]
+                    loss.backward()
                     optimizer.step()
     with Run(tmp_path) as run:
         assert run.steps.tolist() == [0, 1, 2, 3, 4, 5]
@@ -438,7 +438,7 @@ def test_programs_are_told_apart_where_only_weights_are_recorded(tmp_path: Path)
     with Recorder(net, tmp_path, quantities="update") as recorder, recorder.step():
         for optimizer, loss_of in zip(optimizers, net.losses(torch.ones(3, 4)), strict=True):
             recorder.log(loss=(loss := loss_of()))
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
     with Run(tmp_path) as run:
         assert {(key.node.split(".")[0], key.program) for key in run.keys} == {

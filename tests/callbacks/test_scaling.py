@@ -61,7 +61,7 @@ def test_a_scaled_loss_that_is_kept_keeps_nothing_of_ours() -> None:
     del watching
     gc.collect()
     assert reference() is None
-    kept.backward()  # type: ignore[no-untyped-call]
+    kept.backward()
 
 
 def test_which_optimizers_undo_the_scale_themselves() -> None:

@@ -135,7 +135,7 @@ def test_an_optimizer_is_no_part_of_it_but_its_closure_is() -> None:
             optimizer.zero_grad()
             loss: Tensor = net(x).sum()
             mode.loss(loss, 0)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             return loss
 
         optimizer.step(closure)

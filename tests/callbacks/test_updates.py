@@ -69,7 +69,7 @@ def test_a_step_with_a_closure_is_read_after_it() -> None:
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss: Tensor = net(torch.ones(5, 3)).square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     with _updates(net) as updates:
@@ -88,7 +88,7 @@ def test_under_lightning_a_closure_waits_for_the_announcement() -> None:
 
         def closure() -> Tensor:
             loss: Tensor = net(torch.ones(5, 3)).square().sum()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             updates.before_step(optimizer)
             seen.append(_gradient(net[0]).clone())
             nn.utils.clip_grad_norm_(net.parameters(), 1e-3)

@@ -166,7 +166,7 @@ def by_hand(
                         recorder.log(loss=loss)
                     if index % case.accumulate == 0:
                         optimizer.zero_grad()
-                    (loss / case.accumulate).backward()  # type: ignore[no-untyped-call]
+                    (loss / case.accumulate).backward()
                     if not stepped:
                         continue
                     if case.clip is not None:

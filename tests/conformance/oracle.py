@@ -65,7 +65,7 @@ def repeat(case: Case, root: nn.Module, batches: list[Any], optimizers: list[tor
                     begun[0] += 1
                     if case.accumulate == 1 or batch is micro[0]:
                         optimizer.zero_grad()
-                    scaled.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+                    scaled.backward(retain_graph=True)
                     if batch is micro[-1]:
                         _optimize(case, network, optimizer, f"backward#{program}", parts)
             _collect(case, outputs, len(optimizers), parts)

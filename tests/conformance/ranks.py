@@ -53,7 +53,7 @@ def watched(net: nn.Module, seen: dict[str, list[Tensor]]) -> Iterator[None]:
     def hook(path: str) -> Callable[..., None]:
         def called(module: nn.Module, args: Any, output: Tensor) -> None:
             seen.setdefault(f"{path}/activation", []).append(output.detach().clone())
-            output.register_hook(lambda g: seen.setdefault(f"{path}/gradient", []).append(g.detach().clone()))  # type: ignore
+            output.register_hook(lambda g: seen.setdefault(f"{path}/gradient", []).append(g.detach().clone()))
 
         return called
 

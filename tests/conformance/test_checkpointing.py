@@ -102,7 +102,7 @@ def test_a_sequence_in_parts(reentrant: bool, tmp_path: Path) -> None:
         def loss(self, batch: Any) -> Tensor:
             x = batch[0].requires_grad_()
             if self.parts:
-                out: Tensor = checkpoint_sequential(self.net, self.parts, x, use_reentrant=reentrant)  # type: ignore
+                out: Tensor = checkpoint_sequential(self.net, self.parts, x, use_reentrant=reentrant)
             else:
                 out = self.net(x)
             return F.cross_entropy(out, batch[1])

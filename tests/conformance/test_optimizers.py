@@ -43,7 +43,7 @@ def _trained(
                 count[0] += 1
                 optimizer.zero_grad()
                 loss: Tensor = net(x).square().mean()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 return loss
 
             before = net.get_parameter("0.weight").detach().clone()

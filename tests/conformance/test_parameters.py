@@ -153,7 +153,7 @@ def test_pruning_replaces_the_parameter(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 2))
     with Recorder(net, tmp_path, every_n_steps=1) as recorder:
         _train(net, recorder, 1)
-        prune.random_unstructured(net[0], "weight", 0.5)  # type: ignore[no-untyped-call]
+        prune.random_unstructured(net[0], "weight", 0.5)
         _train(net, recorder, 1)
     assert recorder.failure is None
     with Run(tmp_path) as run:

@@ -128,7 +128,7 @@ def _half(
 def _watch(net: nn.Sequential, seen: Seen) -> list[Any]:
     def hook(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
         def called(module: nn.Module, args: Any, output: Tensor) -> None:
-            output.register_hook(lambda g: seen.gradients.setdefault(name, []).append(g.detach().clone()))  # type: ignore
+            output.register_hook(lambda g: seen.gradients.setdefault(name, []).append(g.detach().clone()))
 
         return called
 

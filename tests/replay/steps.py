@@ -166,7 +166,7 @@ def train(module: nn.Module, batch: Any, optimizers: Sequence[Optimizer], mode: 
         loss = loss_of()
         if mode is not None:
             mode.loss(loss, index)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         found.append(loss.detach().clone())
         grads = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
         left.append(grads)

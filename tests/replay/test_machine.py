@@ -28,7 +28,7 @@ def replayed(step: Step, index: int, *, precise: bool = False) -> tuple[Tensor, 
     live = {value: t.clone().requires_grad_(value in parameters) for value, t in sources.items()}
     program = step.tape.programs[index]
     loss = machine.run(live, [(program.loss, program.at)])[program.loss, program.at]
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     found: dict[str, Tensor] = {}
     for value, source in parameters.items():
         gradient = live[value].grad

@@ -334,7 +334,7 @@ def test_accumulated_and_scaled_losses_are_programs_of_their_own(scale: float) -
         for index, half in enumerate((slice(0, 3), slice(3, 6))):
             loss = scaler.scale(module.loss((batch[0][half], batch[1][half])) / 2)  # type: ignore[operator]
             mode.loss(loss, index)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             found.append(loss.detach().clone())
         gradients = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
         scaler.unscale_(optimizer)
