@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -99,6 +100,10 @@ class Written:
     bytes: int
 
 
+def _itself(snapshot: Snapshot) -> Snapshot:
+    return snapshot
+
+
 def write_ours(run: Path, load: Load) -> Written:
     """Records ``load`` as fast as the writer takes it, blocks and rollups included."""
     enqueue: list[float] = []
@@ -114,12 +119,12 @@ def write_ours(run: Path, load: Load) -> Written:
     started = time.perf_counter()
     for snapshot in chain([first], made):
         begun = time.perf_counter()
-        submitted = writer.submit(lambda snapshot=snapshot: snapshot)  # type: ignore[misc]
+        submitted = writer.submit(partial(_itself, snapshot))
         enqueue.append(time.perf_counter() - begun)
         while not submitted:  # its queue is full
             assert writer.failure is None, writer.failure
-            time.sleep(0.001)
-            submitted = writer.submit(lambda snapshot=snapshot: snapshot)  # type: ignore[misc]
+            time.sleep(0.001)  # as long as an append takes: a training would go on instead
+            submitted = writer.submit(partial(_itself, snapshot))
     writer.close(timeout=600)
     assert writer.failure is None, writer.failure
     return Written(_spread(enqueue), time.perf_counter() - started, size_of(run))

@@ -72,8 +72,11 @@ def _restore_units(plan: _Plan, change: Change, target: Target, later: Step, ear
     outs = _outputs(later.tape, change.node, target.program)
     before = plan.machine.run(_with_weights(plan, later, earlier, ""), [pair(out) for out in outs])
     for out in outs:
-        known = before[pair(out)].detach()
-        _edit(plan, out, change, lambda value, known=known: known)  # type: ignore[misc]
+        _edit(plan, out, change, _always(before[pair(out)].detach()))
+
+
+def _always(known: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda value: known
 
 
 def _restore_weights(plan: _Plan, change: Change, target: Target, later: Step, earlier: Step | None) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from torch.autograd import forward_ad
 
 from dgm_tb.replay.machine import Machine
 from dgm_tb.replay.substitutes import UnknownOpError
+
+Key = TypeVar("Key", int, tuple[int, int])
 
 Pair: TypeAlias = tuple[int, int]  # a value, before the op at a position
 #: A target: a 0-d tensor from the values that it asked for.
@@ -227,8 +229,8 @@ def _differences(path: Path, position: float) -> dict[Pair, Tensor]:
         return {cut: (later[cut] - earlier[cut]) / (2 * _STEP) for cut in path.cuts}
 
 
-def _summed(parts: Sequence[Mapping[int, Tensor]] | Sequence[Mapping[Pair, Tensor]]) -> dict:  # type: ignore[type-arg]
-    total: dict = {}  # type: ignore[type-arg]
+def _summed(parts: Sequence[Mapping[Key, Tensor]]) -> dict[Key, Tensor]:
+    total: dict[Key, Tensor] = {}
     for part in parts:
         for key, value in part.items():
             total[key] = total[key] + value if key in total else value.detach()

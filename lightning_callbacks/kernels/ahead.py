@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 LINE: Final = 64
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic  # type: ignore[untyped-decorator]  # numba publishes no types
 def fetch(typing_context: Any, run: Any) -> Any:
     """Starts bringing a contiguous array to the cache, without waiting for it."""
 

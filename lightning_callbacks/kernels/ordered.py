@@ -15,7 +15,7 @@ _INTEGERS: Final = {types.float32: types.int32, types.float64: types.int64}
 _FLOATS: Final = {integer: floating for floating, integer in _INTEGERS.items()}
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic  # type: ignore[untyped-decorator]  # numba publishes no types
 def ordered(typing_context: Any, value: Any) -> Any:
     """The integer of a float; as wide as it is."""
     result = _INTEGERS[value]
@@ -26,7 +26,7 @@ def ordered(typing_context: Any, value: Any) -> Any:
     return result(value), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic  # type: ignore[untyped-decorator]  # numba publishes no types
 def floating(typing_context: Any, value: Any) -> Any:
     """The float of an integer that `ordered` made."""
     result = _FLOATS[value]
