@@ -89,6 +89,7 @@ class Inspection:
     units: int  # over all rows
     quantities: dict[str, int]  # rows of each
     levels: tuple[Level, ...]
+    deep: tuple[int, ...]  # steps of which weights, batch and program were kept
     bytes: dict[str, int]  # by kind of file
     total_bytes: int
     gaps: tuple[tuple[int, int], ...]
@@ -119,13 +120,17 @@ def inspect(run: Path, as_json: bool) -> None:
 def inspection(run: Run) -> Inspection:
     """All that is said of a run; opens what stands beside the numbers, reads none of these."""
     from dgm_tb.commands import census
+    from dgm_tb.queries.deep import snapshots as deep_snapshots
+    from dgm_tb.replay.deep import listing
 
     steps, sessions = run.steps, census.sessions(run.directory)
     sizes: Counter[str] = Counter()
     levels: dict[int, list[int]] = {}
     lines = []
     for session in sessions:
-        snapshots = 0
+        snapshots, deep = 0, sum(one.size for one in listing(session.path))
+        if deep:
+            sizes["deep"] += deep
         for file in session.files:
             sizes[file.kind] += file.size
             if file.kind in census.JOURNALS + census.BLOCKS:
@@ -134,7 +139,7 @@ def inspection(run: Run) -> Inspection:
                 level[0] += points
                 level[1] += file.size
                 snapshots += 0 if file.level else points
-        lines.append(_session_line(session, snapshots))
+        lines.append(_session_line(session, snapshots, deep))
     return Inspection(
         directory=str(run.directory),
         snapshots=len(steps),
@@ -148,6 +153,7 @@ def inspection(run: Run) -> Inspection:
         units=sum(run.keys.values()),
         quantities=dict(Counter(key.quantity for key in run.keys)),
         levels=tuple(Level(number, 16**number, *counts) for number, counts in sorted(levels.items())),
+        deep=tuple(deep_snapshots(run)),
         bytes=dict(sorted(sizes.items())),
         total_bytes=sum(sizes.values()),
         gaps=tuple(gaps(steps)),
@@ -185,7 +191,7 @@ def _points(session: SessionFiles, file: File) -> int:
         return 0
 
 
-def _session_line(session: SessionFiles, snapshots: int) -> SessionLine:
+def _session_line(session: SessionFiles, snapshots: int, deep: int) -> SessionLine:
     started = min((manifest.created for manifest in session.manifests.values()), default=None)
     return SessionLine(
         session=session.session,
@@ -194,7 +200,7 @@ def _session_line(session: SessionFiles, snapshots: int) -> SessionLine:
         end=session.end.reason if session.end else None,
         segments=len(session.manifests),
         snapshots=snapshots,
-        bytes=sum(file.size for file in session.files),
+        bytes=sum(file.size for file in session.files) + deep,
     )
 
 
@@ -218,6 +224,8 @@ def _lines(found: Inspection) -> Iterator[str | Table]:
         ("level", "snapshots a point", "points", "size"),
         [(str(level.level), f"{level.each:,}", f"{level.points:,}", size(level.bytes)) for level in found.levels],
     )
+    if found.deep:
+        yield f"{len(found.deep):,} deep snapshots, the latest of step {found.deep[-1]:,}"
     yield "; ".join(f"{kind} {size(count)}" for kind, count in found.bytes.items())
     yield _table(
         ("session", "rank", "began", "segments", "snapshots", "size", "ended"),

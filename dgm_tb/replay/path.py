@@ -23,7 +23,7 @@ Pair: TypeAlias = tuple[int, int]  # a value, before the op at a position
 Function: TypeAlias = Callable[[Mapping[Pair, Tensor]], Tensor]
 
 #: Gauss–Legendre nodes of one interval: smooth networks need no second one; where kinks of ReLU lie close, halving
-#: intervals of fewer nodes is cheaper, of more dearer (measured on small networks: 2 to 6 nodes, within a factor of 2).
+#: intervals of fewer nodes is cheaper, of more dearer.
 ORDER: Final = 3
 #: Nodes that are always allowed; beyond them the caller is asked.
 MOST_NODES: Final = 128

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from dgm_tb.cli import main
 from dgm_tb.commands.inspect import gaps, size
+from dgm_tb.replay import deep
 from tests.store import made
 
 STEPS = [*range(0, 1100), *range(2000, 2030)]
@@ -23,6 +24,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made.write(run, [made.manifest(), made.GRAPH, *map(made.plausible, STEPS), made.table(range(9))], reason=None)
     made.write(run, [made.manifest(created=made.BEGAN + 9), made.plausible(3000)], session=made.LATER)
     return run
+
+
+def test_deep_snapshots_are_told(tmp_path: Path) -> None:
+    session = made.write(tmp_path, [made.manifest(), made.plausible(3)])
+    for name in (deep.TAPE, deep.TENSORS):
+        (session / deep.FOLDER / deep.name(3)).mkdir(parents=True, exist_ok=True)
+        (session / deep.FOLDER / deep.name(3) / name).write_bytes(bytes(500))
+    found = json.loads(call(tmp_path, "--json").output)
+    assert (found["deep"], found["bytes"]["deep"]) == ([3], 1000)
+    assert found["total_bytes"] == sum(path.stat().st_size for path in session.rglob("*") if path.is_file())
+    assert "1 deep snapshots, the latest of step 3" in call(tmp_path).output
 
 
 def call(run: Path, *options: str) -> Result:
