@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -21,9 +22,9 @@ from benchmarks.tables import table
 from benchmarks.trainings import CASES, adam, plain_step
 from dgm_tb.replay.ask import Target
 from dgm_tb.replay.credit import Step, change_credit, path_of, value_credit
+from dgm_tb.replay.integral import integrate
 from dgm_tb.replay.parts import Credit
 from dgm_tb.replay.path import Path as Line
-from dgm_tb.replay.path import rates
 from lightning_callbacks.demo_data import patches, standardised
 from lightning_callbacks.demo_model import VariationalAutoencoder
 from lightning_callbacks.tape import TapeMode
@@ -155,20 +156,24 @@ def nodes(cases: Mapping[str, Pair], repeats: int) -> str:
         cells = [name, f"{own * 1e3:.1f}", f"{double / own:.1f}"]
         for batch in ("same", "own"):
             line, _ = path_of(LOSS, pair.earlier, pair.later, batch=batch)
-            bare = Line(line.machine, line.start, line.end, line.asked, line.target)
-            whole, alone = (seconds(partial(rates, used, 0.3), repeats) for used in (line, bare))
-            cells.append(f"{whole * 1e3:.1f}, **{whole / own:.1f}** ({alone / own:.1f})")
+            for used in (line.single(), line):
+                each, count = _node(used, repeats)
+                cells.append(f"{each * 1e3:.1f}, **{each / own:.1f}**" + (f" ({count})" if used is line else ""))
         rows.append(cells)
-    return table(
-        (
-            "model",
-            "own pass, ms",
-            "in float64, ×",
-            "node, same batch: ms, × (no units)",
-            "own batches: ms, × (no units)",
-        ),
-        rows,
+    columns = (
+        "same batch, float32: ms, ×",
+        "float64: ms, × (nodes)",
+        "own batches, float32: ms, ×",
+        "float64: ms, × (nodes)",
     )
+    return table(("model", "own pass, ms", "in float64, ×", *columns), rows)
+
+
+def _node(line: Line, repeats: int) -> tuple[float, int]:
+    """Seconds a node of a whole first pass over the line takes, what its intervals' ends take included; nodes."""
+    found = []
+    spent = seconds(lambda: found.append(integrate(line, (0.0, 0.0), math.inf)), repeats)
+    return spent / found[-1].nodes, found[-1].nodes
 
 
 def demo(repeats: int, before: int = 60, between: int = 10) -> str:

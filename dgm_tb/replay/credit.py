@@ -18,9 +18,10 @@ from torch.autograd import forward_ad
 
 from dgm_tb.errors import UsageError
 from dgm_tb.replay.ask import Target
+from dgm_tb.replay.integral import Integral, Progress, integrate, within
 from dgm_tb.replay.machine import Machine, pair
 from dgm_tb.replay.parts import Array, Credit
-from dgm_tb.replay.path import Integral, Pair, Path, Progress, dual, integrate, live, tangent_of, within
+from dgm_tb.replay.path import Pair, Path, live
 from dgm_tb.replay.tape import Output, Source, Tape
 from dgm_tb.replay.target import (
     function_of,
@@ -37,6 +38,8 @@ TOLERANCE: Final = 1e-3
 OF_VALUES: Final = 1e-6
 #: Of the numbers that a target is the mean of: where they cancel, as the gradients of all logits do, rounding is left.
 OF_SIZE: Final = 1e-13
+#: Of a movement that rounding may be.
+BLUR: Final = 1e-3
 #: Feature maps are kept up to so many numbers a node; larger ones are averaged down.
 LARGEST_MAP: Final = 1 << 18
 
@@ -117,17 +120,27 @@ def after_credit(target: Target, step: Step) -> dict[str, Array]:
     with forward_ad.dual_level():
 
         def seeded(output: Output) -> Callable[[Tensor], Tensor]:
-            return lambda value: dual(value.clone(), mask_of(value, output.axis, target))
+            return lambda value: _dual(value.clone(), mask_of(value, output.axis, target))
 
         edits = {pair(out): seeded(out) for out in outs}
         cuts = tuple(pair(out) for out in later)
         values = machine.run(live(sources), (loss, *cuts), edits=edits, fresh=cuts)
-        tangents = {cut: tangent_of(values[cut]) for cut in cuts}
+        tangents = {cut: _tangent_of(values[cut]) for cut in cuts}
     gradients = torch.autograd.grad(values[loss], [values[cut] for cut in cuts], allow_unused=True)
     parts = {
         cut: gradient * tangents[cut] for cut, gradient in zip(cuts, gradients, strict=True) if gradient is not None
     }
     return _by_node(later, parts)[0]
+
+
+def _dual(primal: Tensor, tangent: Tensor) -> Tensor:
+    made: Tensor = forward_ad.make_dual(primal, tangent)
+    return made
+
+
+def _tangent_of(moving: Tensor) -> Tensor:
+    tangent = forward_ad.unpack_dual(moving).tangent
+    return torch.zeros_like(moving) if tangent is None else tangent.detach().clone()
 
 
 def _path(
@@ -143,10 +156,10 @@ def _credit(target: Target, path: Path, outs: tuple[Output, ...], tolerance: flo
     machine = path.machine
     before, after = look(target, machine, path.start), look(target, machine, path.end)
     begin, final, samples = before.value, after.value, after.parts - before.parts
-    moved = path.value(0.0) if path.jumps else begin  # where all that moves gradually is at the start
-    limit = tolerance * max(abs(final - begin), OF_VALUES * (abs(begin) + abs(final)))
-    limit = max(limit, OF_SIZE * (before.size + after.size))
-    found = integrate(path, (moved, final), limit, progress)
+    moved = path.look(0.0).value if path.jumps else begin  # where all that moves gradually is at the start
+    size = before.size + after.size
+    limit = max(tolerance * max(abs(final - begin), OF_VALUES * (abs(begin) + abs(final))), OF_SIZE * size)
+    found = _integral(path, (moved, final), limit, size, progress)
     units, maps = _by_node(outs, found.cuts)
     groups = _grouped(machine.tape.sources, found)
     return Credit(
@@ -156,6 +169,17 @@ def _credit(target: Target, path: Path, outs: tuple[Output, ...], tolerance: flo
         noise=sum(float(part.sum()) for kind in ("random", "constant") for part in groups[kind].values()),
         discrete=moved - begin,
     )  # fmt: skip
+
+
+def _integral(path: Path, ends: tuple[float, float], limit: float, size: float, progress: Progress) -> Integral:
+    """In float32, unless rounding shows: in the target of numbers of this size, in how units move, or in the gap."""
+    single, spent = path.single(), 0
+    if single.machine.epsilon * size < limit:
+        found = integrate(single, ends, limit, progress)
+        if found.blur <= BLUR and (found.gap <= limit or found.rounded < limit):
+            return found
+        spent = found.nodes
+    return integrate(path, ends, limit, lambda nodes: progress(spent + nodes))
 
 
 def _earlier(earlier: Step, later: Step, end: Mapping[int, Tensor], *, moves: bool) -> dict[int, Tensor]:

@@ -14,26 +14,35 @@ from torch.utils._pytree import tree_leaves
 
 from dgm_tb.errors import FormatError
 from dgm_tb.replay import tape as tapes
+from dgm_tb.replay.kinks import KINKED, Kinks
 from dgm_tb.replay.substitutes import DRAWN, SUBSTITUTES, UnknownOpError
 from dgm_tb.replay.tape import Json, Op, Output, Tape
 
 #: What takes the place of a value when it is made: (value, position) -> function of it.
 Edits: TypeAlias = Mapping[tuple[int, int], Callable[[Tensor], Tensor]]
 
-_PRECISE: Final = torch.float64
-
 
 @dataclass(frozen=True)
 class Machine:
     """A tape ready to run.
 
-    ``precise``: everything floating in float64, and through `detach` and `no_grad` as if they were not there – for
+    ``precise``: everything floating in ``dtype``, and through `detach` and `no_grad` as if they were not there – for
     credit, which asks for causes; otherwise exactly as recorded, so that loss and gradients have the recorded bits.
     """
 
     tape: Tape
     precise: bool = False
+    dtype: torch.dtype = torch.float64
     _needed: dict[tuple[tuple[int, int], ...], list[int]] = field(default_factory=dict)
+
+    @property
+    def epsilon(self) -> float:
+        """What rounding is of a number that this computes."""
+        return torch.finfo(self.dtype).eps
+
+    def has_kinks(self, wanted: Sequence[tuple[int, int]]) -> bool:
+        """Whether a derivative jumps in what the ``wanted`` are computed by."""
+        return any(self.tape.ops[at].name in KINKED for at in tapes.needed(self.tape, wanted))
 
     def sources(self, tensors: Mapping[str, Tensor]) -> dict[int, Tensor]:
         """The sources' values from a deep snapshot's tensors; raises `FormatError` where one is missing or misfits."""
@@ -53,25 +62,27 @@ class Machine:
         edits: Edits | None = None,
         fresh: Iterable[tuple[int, int]] = (),
         observe: Callable[[Op, dict[int, Tensor]], None] | None = None,
+        kinks: Kinks | None = None,
     ) -> dict[tuple[int, int], Tensor]:
         """The ``wanted`` (value, position) pairs: a value as it is before the op at that position.
 
-        ``sources`` may require grad; they are not changed. A pair in ``fresh`` gets a tensor of its own at its
-        position, so that a later in-place op does not take it from the graph. ``observe`` is shown each op and the
-        values after it. Raises `UnknownOpError`.
+        ``sources`` may require grad; they are not changed. A pair in ``fresh`` keeps a tensor of its own where an op
+        after its position writes into it, and is not taken from the graph. ``observe`` is shown each op and the
+        values after it. ``kinks`` runs the ops whose derivative jumps. Raises `UnknownOpError`.
         """
         edits = edits or {}
         at_once = (*wanted, *edits, *fresh)
         steps = self._needed.setdefault(tuple(at_once), tapes.needed(self.tape, at_once))
-        marks = _marks(wanted, edits, fresh)
+        written = {self.tape.memory[value]: at for at in steps for value in self.tape.ops[at].writes}
+        marks = _marks(wanted, edits, [pair for pair in fresh if pair[1] <= written.get(self.tape.memory[pair[0]], -1)])
         values = self._own(sources, steps, at_once)
         results: dict[tuple[int, int], Tensor] = {}
         last: list[int] = sorted({position for _, position in at_once})
-        with _default_dtype(_PRECISE if self.precise else torch.get_default_dtype()):
+        with _default_dtype(self.dtype if self.precise else torch.get_default_dtype()):
             for at in steps:
                 while last and last[0] <= at:
                     self._stop(last.pop(0), marks, edits, values, results)
-                self._step(self.tape.ops[at], values)
+                self._step(at, values, kinks)
                 if observe is not None:
                     observe(self.tape.ops[at], values)
             for position in last:
@@ -107,12 +118,13 @@ class Machine:
                     values[value] = values[value].clone()
             results[value, position] = values[value]
 
-    def _step(self, op: Op, values: dict[int, Tensor]) -> None:
+    def _step(self, at: int, values: dict[int, Tensor], kinks: Kinks | None) -> None:
+        op = self.tape.ops[at]
         if self.precise and op.name.startswith("aten.detach."):
             values[_output(op)] = values[next(tapes.reads(op))]
             return
         with torch.set_grad_enabled(op.grad or self.precise):
-            results = self._fixed(op, values) if op.fixed else tree_leaves(self._call(op, values))
+            results = self._fixed(op, values) if op.fixed else tree_leaves(self._call(at, values, kinks))
         made = zip(op.outputs, results, strict=False)
         values.update((number, tensor) for number, tensor in made if number is not None and isinstance(tensor, Tensor))
 
@@ -128,12 +140,16 @@ class Machine:
                 values[number].copy_(tensor)
         return [values[number] for number in op.writes]
 
-    def _call(self, op: Op, values: dict[int, Tensor]) -> Any:
+    def _call(self, at: int, values: dict[int, Tensor], kinks: Kinks | None) -> Any:
+        op = self.tape.ops[at]
         args = [self._decode(argument, values) for argument in op.args]
         kwargs = {name: self._decode(argument, values) for name, argument in op.kwargs.items()}
         substitute = SUBSTITUTES.get(op.name) if self.precise else None
         try:
-            return (substitute or _overload(op.name))(*args, **kwargs)
+            run = substitute or _overload(op.name)
+            if kinks is not None and op.name in KINKED and not kwargs:
+                return kinks.call(at, op.name, run, args)
+            return run(*args, **kwargs)
         except (RuntimeError, TypeError, IndexError, ValueError, NotImplementedError) as error:
             raise UnknownOpError(f"{op.name} of the tape cannot be run again: {str(error).splitlines()[0]}") from error
 
@@ -151,10 +167,10 @@ class Machine:
 
     def _dtype(self, name: str) -> torch.dtype:
         dtype = _torch(name, torch.dtype)
-        return _PRECISE if self.precise and dtype.is_floating_point else dtype
+        return self.dtype if self.precise and dtype.is_floating_point else dtype
 
     def _cast(self, tensor: Tensor) -> Tensor:
-        return tensor.to(_PRECISE) if self.precise and tensor.is_floating_point() else tensor
+        return tensor.to(self.dtype) if self.precise and tensor.is_floating_point() else tensor
 
 
 @contextmanager

@@ -1,37 +1,21 @@
-"""The straight line on which sources move from one state to another, and a target's gradient integrated along it."""
+"""The straight line on which sources move from one state to another: the target and its gradients at a place on it."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final, TypeAlias, TypeVar
+from typing import TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
+from dgm_tb.replay.kinks import Inputs, Kinks, Noted
 from dgm_tb.replay.machine import Machine
-from dgm_tb.replay.substitutes import UnknownOpError
-
-Key = TypeVar("Key", int, tuple[int, int])
 
 Pair: TypeAlias = tuple[int, int]  # a value, before the op at a position
 #: A target: a 0-d tensor from the values that it asked for.
 Function: TypeAlias = Callable[[Mapping[Pair, Tensor]], Tensor]
-
-#: Gauss–Legendre nodes of one interval: smooth networks need no second one; where kinks of ReLU lie close, halving
-#: intervals of fewer nodes is cheaper, of more dearer.
-ORDER: Final = 3
-#: Nodes that are always allowed; beyond them the caller is asked.
-MOST_NODES: Final = 128
-
-#: Told how many nodes were spent; whether more may be.
-Progress: TypeAlias = Callable[[int], bool]
-#: Central differences in float64: the error of the formula, h², meets that of rounding, ε / h.
-_STEP: Final = 6e-6
 
 
 @dataclass(frozen=True)
@@ -47,6 +31,17 @@ class Path:
     target: Function
     cuts: tuple[Pair, ...] = ()
     differentiates: bool = False  # the target is itself a gradient: it needs a graph
+
+    def single(self) -> Path:
+        """The same line in float32."""
+        machine = Machine(self.machine.tape, precise=True, dtype=torch.float32)
+
+        def cast(sources: Mapping[int, Tensor]) -> dict[int, Tensor]:
+            return {
+                value: tensor.float() if tensor.is_floating_point() else tensor for value, tensor in sources.items()
+            }
+
+        return replace(self, machine=machine, start=cast(self.start), end=cast(self.end))
 
     @cached_property
     def moving(self) -> tuple[int, ...]:
@@ -66,6 +61,11 @@ class Path:
         )
 
     @cached_property
+    def kinked(self) -> bool:
+        """Whether derivatives jump along the line."""
+        return self.machine.has_kinks(self.asked)
+
+    @cached_property
     def steps(self) -> dict[int, Tensor]:
         """How far each moving source goes."""
         return {value: self.end[value] - self.start[value] for value in self.moving}
@@ -77,85 +77,55 @@ class Path:
             for value, tensor in self.end.items()
         }
 
-    def value(self, position: float) -> float:
-        """The target at a place."""
+    def look(self, position: float) -> Place:
+        """The line at one place."""
+        sources, noted = self.at(position), Noted()
+        wanted = tuple(dict.fromkeys((*self.asked, *self.cuts)))
+        with torch.set_grad_enabled(self.differentiates):
+            values = self.machine.run(
+                live(sources) if self.differentiates else sources, wanted, fresh=self.cuts, kinks=noted
+            )
+            value = float(self.target(values).detach())
+        return Place(value, {cut: values[cut].detach() for cut in self.cuts}, noted.inputs)
+
+    def gradients(self, position: float, kinks: Kinks | None) -> Gradients:
+        """∂F/∂x of every moving source and cut at one place."""
         sources = self.at(position)
-        if not self.differentiates:
-            with torch.no_grad():
-                return float(self.target(self.machine.run(sources, self.asked)))
-        return float(self.target(self.machine.run(live(sources), self.asked)).detach())
+        leaves = live(sources) if self.differentiates else sources | live({one: sources[one] for one in self.moving})
+        wanted = tuple(dict.fromkeys((*self.asked, *self.cuts)))
+        values = self.machine.run(leaves, wanted, fresh=self.cuts, kinks=kinks)
+        found = _derived(
+            self.target(values), [*(leaves[one] for one in self.moving), *(values[cut] for cut in self.cuts)]
+        )
+        count = len(self.moving)
+        return Gradients(
+            dict(zip(self.moving, found[:count], strict=True)),
+            dict(zip(self.cuts, found[count:], strict=True)),
+            {cut: values[cut].detach() for cut in self.cuts},
+        )
 
 
 @dataclass(frozen=True)
-class Integral:
-    """``sources`` and ``cuts``: credit of every element, as large as its tensor.
+class Place:
+    """The target's value at a place, the cuts', and what the ops with kinks were given."""
 
-    ``gap`` is what the sum over all sources misses of the target's change, ``nodes`` how many places were looked at.
-    """
-
-    sources: Mapping[int, Tensor]
+    value: float
     cuts: Mapping[Pair, Tensor]
-    gap: float
-    nodes: int
+    inputs: Mapping[int, Inputs]
 
-
-def within(nodes: int) -> bool:
-    """As many nodes as are always allowed."""
-    return nodes + 2 * ORDER <= MOST_NODES
-
-
-def integrate(path: Path, ends: tuple[float, float], tolerance: float, progress: Progress = within) -> Integral:
-    """∫ ∂F/∂x · dx/dτ dτ over the line, for every moving source and every cut.
-
-    Layer conductance (Dhamdhere, Sundararajan, Yan 2018) along a path of parameters, buffers and inputs. ``ends``: the
-    target's values there; its own values at the ends of an interval tell its exact error. The worst interval is halved
-    until together they miss less than ``tolerance``, as a sum and as the root of their squares, so that errors that
-    cancel do not end it.
-    """
-    known = {0.0: ends[0], 1.0: ends[1]}
-    intervals = [_Interval.over(path, 0.0, 1.0, known)]
-    nodes = ORDER
-    while _missed(intervals) > tolerance and progress(nodes):
-        worst = max(intervals, key=lambda part: abs(part.gap))
-        intervals.remove(worst)
-        middle = (worst.low + worst.high) / 2
-        known[middle] = path.value(middle)
-        intervals += [_Interval.over(path, worst.low, middle, known), _Interval.over(path, middle, worst.high, known)]
-        nodes += 2 * ORDER
-    return Integral(
-        _summed([part.sources for part in intervals]),
-        _summed([part.cuts for part in intervals]),
-        abs(sum(part.gap for part in intervals)),
-        nodes,
-    )
-
-
-def _missed(intervals: Sequence[_Interval]) -> float:
-    gaps = [part.gap for part in intervals]
-    return max(abs(sum(gaps)), math.hypot(*gaps))
+    @cached_property
+    def bytes(self) -> int:
+        given = (one for inputs in self.inputs.values() for one in inputs if isinstance(one, Tensor))
+        return sum(tensor.nbytes for tensor in (*self.cuts.values(), *given))
 
 
 @dataclass(frozen=True)
-class _Interval:
-    low: float
-    high: float
-    sources: Mapping[int, Tensor]
-    cuts: Mapping[Pair, Tensor]
-    gap: float
+class Gradients:
+    """∂F/∂x by source and by cut, and the cuts' ``values``, at one place; None where the target does not depend."""
 
-    @classmethod
-    def over(cls, path: Path, low: float, high: float, ends: Mapping[float, float]) -> _Interval:
-        places, weights = np.polynomial.legendre.leggauss(ORDER)
-        sources: list[dict[int, Tensor]] = []
-        cuts: list[dict[Pair, Tensor]] = []
-        for place, weight in zip(places, weights, strict=True):
-            at, scale = low + (high - low) * (place + 1) / 2, (high - low) * weight / 2
-            of_sources, of_cuts = rates(path, float(at))
-            sources.append({value: scale * rate for value, rate in of_sources.items()})
-            cuts.append({pair: scale * rate for pair, rate in of_cuts.items()})
-        total = _summed(sources)
-        gap = ends[high] - ends[low] - sum(float(credit.sum()) for credit in total.values())
-        return cls(low, high, total, _summed(cuts), gap)
+    sources: Mapping[int, Tensor | None]
+    cuts: Mapping[Pair, Tensor | None]
+    values: Mapping[Pair, Tensor]
 
 
 def live(sources: Mapping[int, Tensor]) -> dict[int, Tensor]:
@@ -166,72 +136,12 @@ def live(sources: Mapping[int, Tensor]) -> dict[int, Tensor]:
     }
 
 
-def rates(path: Path, position: float) -> tuple[dict[int, Tensor], dict[Pair, Tensor]]:
-    """∂F/∂x · dx/dτ at one place, for every moving source and every cut."""
-    moving, steps = path.moving, path.steps
-    sources = path.at(position)
-    leaves = live(sources) if path.differentiates else sources | live({value: sources[value] for value in moving})
-    values, tangents = _with_tangents(path, leaves, steps, position)
-    target = path.target(values)
-    wanted = [*(leaves[value] for value in moving), *(values[cut] for cut in path.cuts)]
-    if not target.requires_grad:
-        gradients: Sequence[Tensor | None] = [None] * len(wanted)
-    else:
-        differentiable = [index for index, tensor in enumerate(wanted) if tensor.requires_grad]
-        found = torch.autograd.grad(target, [wanted[index] for index in differentiable], allow_unused=True)
-        by_index = dict(zip(differentiable, found, strict=True))
-        gradients = [by_index.get(index) for index in range(len(wanted))]
-    of_sources = {
-        value: torch.zeros_like(steps[value]) if gradient is None else gradient * steps[value]
-        for value, gradient in zip(moving, gradients, strict=False)
-    }
-    of_cuts = {
-        cut: torch.zeros_like(tangents[cut]) if gradient is None else gradient * tangents[cut]
-        for cut, gradient in zip(path.cuts, gradients[len(moving) :], strict=True)
-    }
-    return of_sources, of_cuts
-
-
-def _with_tangents(
-    path: Path, leaves: Mapping[int, Tensor], steps: Mapping[int, Tensor], position: float
-) -> tuple[dict[Pair, Tensor], dict[Pair, Tensor]]:
-    """The values asked for, in one graph, and how fast the cuts move along the line."""
-    wanted = tuple(dict.fromkeys((*path.asked, *path.cuts)))
-    if not path.cuts:
-        return path.machine.run(leaves, wanted), {}
-    try:
-        with forward_ad.dual_level():
-            duals = {value: dual(leaf, steps[value]) if value in steps else leaf for value, leaf in leaves.items()}
-            values = path.machine.run(duals, wanted, fresh=path.cuts)
-            tangents = {cut: tangent_of(values[cut]) for cut in path.cuts}
-        return values, tangents
-    except UnknownOpError:  # an op without a forward derivative
-        values = path.machine.run(leaves, wanted, fresh=path.cuts)
-        return values, _differences(path, position)
-
-
-def dual(primal: Tensor, tangent: Tensor) -> Tensor:
-    """A tensor that moves by ``tangent``, inside a `forward_ad.dual_level`."""
-    made: Tensor = forward_ad.make_dual(primal, tangent)
-    return made
-
-
-def tangent_of(moving: Tensor) -> Tensor:
-    """How a tensor moves: zero where it does not."""
-    tangent = forward_ad.unpack_dual(moving).tangent
-    return torch.zeros_like(moving) if tangent is None else tangent.detach().clone()
-
-
-def _differences(path: Path, position: float) -> dict[Pair, Tensor]:
-    with torch.no_grad():
-        later = path.machine.run(path.at(position + _STEP), path.cuts, fresh=path.cuts)
-        earlier = path.machine.run(path.at(position - _STEP), path.cuts, fresh=path.cuts)
-        return {cut: (later[cut] - earlier[cut]) / (2 * _STEP) for cut in path.cuts}
-
-
-def _summed(parts: Sequence[Mapping[Key, Tensor]]) -> dict[Key, Tensor]:
-    total: dict[Key, Tensor] = {}
-    for part in parts:
-        for key, value in part.items():
-            total[key] = total[key] + value if key in total else value.detach()
-    return total
+def _derived(target: Tensor, wanted: Sequence[Tensor]) -> list[Tensor | None]:
+    """The target's gradients; None where it does not depend on a tensor."""
+    found: list[Tensor | None] = [None] * len(wanted)
+    places = [place for place, tensor in enumerate(wanted) if tensor.requires_grad]
+    if target.requires_grad and places:
+        gradients = torch.autograd.grad(target, [wanted[place] for place in places], allow_unused=True)
+        for place, gradient in zip(places, gradients, strict=True):
+            found[place] = gradient
+    return found

@@ -43,21 +43,14 @@ def _normalised(
     momentum: float,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Batch norm written out: PyTorch's own has no derivative with respect to running statistics."""
-    axes = [axis for axis in range(x.ndim) if axis != 1]
-    shape = [1, -1] + [1] * (x.ndim - 2)
+    """Batch norm; by running statistics written out, with respect to which PyTorch's own has no derivative."""
     if training or running_mean is None or running_var is None:
-        mean = x.mean(axes)
-        centred = x - mean.view(shape)
-        variance = (centred * centred).mean(axes)
-    else:
-        mean, variance = running_mean, running_var
-        centred = x - mean.view(shape)
-    scale = (variance + eps).rsqrt()
-    out = centred * scale.view(shape)
-    if weight is not None:
-        out = out * weight.view(shape)
-    return (out if bias is None else out + bias.view(shape)), mean, scale
+        return torch.native_batch_norm(x, weight, bias, None, None, True, momentum, eps)
+    shape = [1, -1] + [1] * (x.ndim - 2)
+    scale = (running_var + eps).rsqrt()
+    factor = scale if weight is None else scale * weight
+    shift = -running_mean * factor if bias is None else bias - running_mean * factor
+    return x * factor.view(shape) + shift.view(shape), running_mean, scale
 
 
 def _lstm(

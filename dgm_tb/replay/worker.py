@@ -23,9 +23,9 @@ from dgm_tb.replay import ask, deep
 from dgm_tb.replay.ask import Answer, Asked, CreditAsked, OriginAsked, ReplayAsked
 from dgm_tb.replay.counterfactual import replay
 from dgm_tb.replay.credit import Step, after_credit, change_credit, value_credit
+from dgm_tb.replay.integral import Progress, within
 from dgm_tb.replay.origin import origin
 from dgm_tb.replay.parts import packed
-from dgm_tb.replay.path import Progress, within
 
 #: Deep snapshots that stay loaded: the two of a change, and the two of the one before.
 _STEPS: Final = 4
