@@ -41,8 +41,9 @@ class Noted:
     inputs: dict[int, Inputs] = field(default_factory=dict)
 
     def call(self, at: int, name: str, run: Run, args: Sequence[Any]) -> Any:
-        # Copies: a later op may write into an argument.
-        self.inputs[at] = tuple(one.detach().clone() if isinstance(one, Tensor) else one for one in args)
+        # Whole numbers do not move. Copies, since a later op may write into an argument.
+        if all(one.is_floating_point() for one in args if isinstance(one, Tensor)):
+            self.inputs[at] = tuple(one.detach().clone() if isinstance(one, Tensor) else one for one in args)
         return run(*args)
 
 
@@ -55,6 +56,8 @@ class Averaged:
     _made: dict[int, Run] = field(default_factory=dict)
 
     def call(self, at: int, name: str, run: Run, args: Sequence[Any]) -> Any:
+        if at not in self.low:
+            return run(*args)
         in_place = name.split(".")[1].endswith("_")
         if at not in self._made:
             aside: Run = (lambda x, *rest: run(x.clone(), *rest)) if in_place else run
@@ -189,28 +192,37 @@ def _prelu(run: Run, low: Inputs, high: Inputs) -> Run:
     return lambda x, weight: _bent(x, above) - weight * _bent(-x, below)
 
 
-def _largest(run: Run, low: Inputs, high: Inputs) -> Run:
-    """The largest of some places: as long as it moves from one place to one other, their larger one."""
-    first, last = run(*low)[1], run(*high)[1]
+def _largest(taken: Callable[[Tensor, Tensor, Inputs], Tensor]) -> Callable[[Run, Inputs, Inputs], Run]:
+    """The largest of some places: as long as it moves from one place to one other, the larger of these two.
 
-    def rise(x: Tensor, *rest: Any) -> Tensor:
-        return _taken(x, last, *rest) - _taken(x, first, *rest)
+    ``taken`` gives a tensor's elements at the places that the op named, from what else it was given.
+    """
 
-    stretch = _Stretch(torch.relu, rise(*low), rise(*high))
+    def made(run: Run, low: Inputs, high: Inputs) -> Run:
+        first, last = run(*low)[1], run(*high)[1]
 
-    def moved(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-        return _taken(x, first, *rest) + _bent(rise(x, *rest), stretch), run(x, *rest)[1]
+        def rise(x: Tensor, rest: Inputs) -> Tensor:
+            return taken(x, last, rest) - taken(x, first, rest)
 
-    return moved
+        stretch = _Stretch(torch.relu, rise(low[0], low[1:]), rise(high[0], high[1:]))
+
+        def moved(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+            return taken(x, first, rest) + _bent(rise(x, rest), stretch), run(x, *rest)[1]
+
+        return moved
+
+    return made
 
 
-def _taken(x: Tensor, places: Tensor, where: int | Sequence[int], *rest: Any) -> Tensor:
-    """``x`` at the places that a maximum along a dimension, or a pooling of windows, named."""
-    if isinstance(where, int):
-        kept = places if rest and rest[0] else places.unsqueeze(where)
-        return x.gather(where, kept).view_as(places)
-    flat = places.flatten(-len(where))
-    return x.flatten(-len(where)).gather(-1, flat).view_as(places)
+def _of_windows(axes: int) -> Callable[[Tensor, Tensor, Inputs], Tensor]:
+    """Places that pooling names, counted over the last ``axes`` axes together."""
+    return lambda x, places, _: x.flatten(-axes).gather(-1, places.flatten(-axes)).view_as(places)
+
+
+def _along(x: Tensor, places: Tensor, rest: Inputs) -> Tensor:
+    """Places along one axis, which the result may have lost."""
+    axis, kept = rest[0], len(rest) > 1 and rest[1]
+    return x.gather(axis, places if kept else places.unsqueeze(axis)).view_as(places)
 
 
 #: From an op and its inputs at the ends of an interval: the op between them.
@@ -218,16 +230,20 @@ KINKED: Final[Mapping[str, Callable[[Run, Inputs, Inputs], Run]]] = {
     **{
         f"aten.{name}{place}.default": _of_one
         for name in ("relu", "leaky_relu", "hardtanh", "clamp", "clamp_min", "clamp_max", "threshold", "hardsigmoid",
-                     "hardswish", "abs", "sgn", "sign", "elu")
+                     "hardswish", "abs", "sgn", "sign", "elu", "floor", "ceil", "round", "trunc")
         for place in ("", "_")
     },
+    "aten.softshrink.default": _of_one,
+    "aten.hardshrink.default": _of_one,
     "aten.threshold_backward.default": _gate_of(lambda x, threshold: torch.relu(x - threshold)),
     "aten.leaky_relu_backward.default": _gate_of(torch.nn.functional.leaky_relu),
     "aten.hardtanh_backward.default": _gate_of(torch.nn.functional.hardtanh),
     "aten.maximum.default": _outer_of_two(1),
     "aten.minimum.default": _outer_of_two(-1),
     "aten._prelu_kernel.default": _prelu,
-    "aten.max_pool2d_with_indices.default": _largest,
-    "aten.max_pool3d_with_indices.default": _largest,
-    "aten.max.dim": _largest,
+    "aten.max_pool2d_with_indices.default": _largest(_of_windows(2)),
+    "aten.max_pool3d_with_indices.default": _largest(_of_windows(3)),
+    "aten.adaptive_max_pool2d.default": _largest(_of_windows(2)),
+    "aten.adaptive_max_pool3d.default": _largest(_of_windows(3)),
+    "aten.max.dim": _largest(_along),
 }  # fmt: skip

@@ -26,21 +26,14 @@ REST: dict[str, tuple[Any, ...]] = {
     "leaky_relu": (0.2,), "hardtanh": (-0.5, 0.8), "clamp": (-0.4, 0.9), "clamp_min": (0.1,), "clamp_max": (0.1,),
     "threshold": (0.2, -1.0), "elu": (0.7,), "threshold_backward": (0.0,), "leaky_relu_backward": (0.2, False),
     "hardtanh_backward": (-0.5, 0.8), "max_pool2d_with_indices": ([2, 2], [2, 2]),
-    "max_pool3d_with_indices": ([2, 2, 2],), "max": (-1, True),
+    "max_pool3d_with_indices": ([2, 2, 2],), "adaptive_max_pool2d": ([2, 3],), "adaptive_max_pool3d": ([2, 3, 2],),
+    "softshrink": (0.3,), "hardshrink": (0.3,), "max": (-1, True),
 }  # fmt: skip
 #: Continuous functions of one tensor.
-CONTINUOUS = {
-    "relu",
-    "leaky_relu",
-    "hardtanh",
-    "clamp",
-    "clamp_min",
-    "clamp_max",
-    "hardsigmoid",
-    "hardswish",
-    "abs",
-    "elu",
-}
+CONTINUOUS = (
+    *("relu", "leaky_relu", "hardtanh", "clamp", "clamp_min", "clamp_max"),
+    *("hardsigmoid", "hardswish", "abs", "elu", "softshrink"),
+)
 
 
 def base(name: str) -> str:
@@ -54,9 +47,7 @@ def run_of(name: str) -> Any:
 
 def given_to(name: str, chance: torch.Generator) -> tuple[Tensor, ...]:
     """What moves."""
-    shape = {"max_pool2d_with_indices": (2, 3, 4, 4), "max_pool3d_with_indices": (1, 2, 4, 4, 4)}.get(
-        base(name), (4, 6)
-    )
+    shape: tuple[int, ...] = (2, 3, 4, 4) if "pool2d" in name else (1, 2, 4, 4, 4) if "pool3d" in name else (4, 6)
     two = base(name).endswith("_backward") or base(name) in ("maximum", "minimum", "_prelu_kernel")
     return tuple(torch.randn(shape, generator=chance, dtype=torch.float64) for _ in range(1 + two))
 
@@ -131,6 +122,24 @@ def test_an_op_in_place_changes_its_argument_and_nothing_that_was_noted() -> Non
     at = torch.tensor([1.0, 0.0])
     assert op(at) is at
     assert at.tolist() == [1.5, 1.0]  # halfway between relu(-1) and relu(3), relu(2) and relu(-2)
+
+
+def test_whole_numbers_are_left_alone() -> None:
+    low, high = torch.tensor([3, -2]), torch.tensor([-1, 4])
+    op = between("aten.abs.default", (low,), (high,))
+    assert op(high).tolist() == [1, 4]
+
+
+@pytest.mark.parametrize("rest", [(0,), (-1, True)])
+def test_a_maximum_along_an_axis_goes_from_place_to_place(rest: tuple[Any, ...]) -> None:
+    low, high = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[0.0, 3.0], [1.0, 2.0]])
+    noted = [Noted(), Noted()]
+    for one, x in zip(noted, (low, high), strict=True):
+        one.call(0, "aten.max.dim", torch.ops.aten.max.dim, (x, *rest))
+    op = Averaged(noted[0].inputs, noted[1].inputs)
+    for x in (low, high):
+        values, places = op.call(0, "aten.max.dim", torch.ops.aten.max.dim, (x, *rest))
+        torch.testing.assert_close((values, places), tuple(torch.ops.aten.max.dim(x, *rest)))
 
 
 def test_what_does_not_move_keeps_its_slope() -> None:
