@@ -74,7 +74,7 @@ class DynamicsMonitor(_Callback):
     ``dtype``           ``"float16"`` stores activations in half precision where the range allows.
     ``deep_every_n_steps``  Steps of which weights, batch and program are kept too, for credit and replay:
                         ``"auto"`` (some at the start, three of the latest, those around warnings, as far as it
-                        stays cheap), a number for every n-th captured step, 0 for none.
+                        stays cheap), a number for every n-th step too, 0 for none.
     ``max_deep_bytes``  What one of these may take; a larger step is not kept.
     ``log_dir``         The run directory; by default the logger's, or without a logger
                         ``<default_root_dir>/dgm/version_<k>``.

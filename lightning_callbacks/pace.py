@@ -40,7 +40,8 @@ class Pace:
     """
 
     def __init__(self, model: Model, last_step: int | None, alarmed: Callable[[Alarm], None]) -> None:
-        self.schedule = Schedule(model.intervals, last_step)
+        deep = model.options.deep_every_n_steps
+        self.schedule = Schedule(model.intervals, last_step, deep if isinstance(deep, int) else 0)
         self.arrivals = Arrivals()
         self._model, self._alarmed = model, alarmed
         self._watch = Watch()

@@ -99,7 +99,7 @@ def _trained(directory: Path | None, **options: object) -> tuple[dict[str, torch
             step().backward()
             optimizer.step()
     else:
-        with Recorder(net, directory, every_n_steps=1, **options) as recorder:  # type: ignore[arg-type]
+        with Recorder(net, directory, **{"every_n_steps": 1, **options}) as recorder:  # type: ignore[arg-type]
             for _ in range(10):
                 with recorder.step(data):
                     loss = step()
@@ -122,6 +122,13 @@ def test_deep_steps_leave_the_training_as_it_is(tmp_path: Path) -> None:
     assert credit.converged
     assert credit.parameters["encoder.0.weight"].shape == (4,)
     assert credit.units["encoder.1"].shape == (4,)
+
+
+def test_every_nth_step_is_kept_though_captures_are_rarer(tmp_path: Path) -> None:
+    _trained(tmp_path, every_n_steps=50, deep_every_n_steps=3)
+    with open_run(tmp_path) as run:
+        assert {0, 3, 6, 9} <= set(run.deep_steps)
+        assert {5, 7}.isdisjoint(run.steps)
 
 
 def test_too_large_a_step_is_said_once_and_nothing_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

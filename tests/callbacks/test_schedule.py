@@ -19,6 +19,12 @@ def test_the_last_step_is_captured_whole_where_it_is_known() -> None:
     assert Schedule((50, 70)).due(77) == ()
 
 
+def test_everything_is_due_where_a_deep_snapshot_is_wanted() -> None:
+    schedule = Schedule((50, 70), whole=15)
+    assert [step for step in range(33, 100) if schedule.due(step) == (50, 70)] == [45, 60, 75, 90]
+    assert schedule.due(45, stretch=2) == ()
+
+
 def test_every_step() -> None:
     assert _captured(Schedule((1,)), 20) == list(range(20))
 
