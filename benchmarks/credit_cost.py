@@ -145,9 +145,9 @@ def one_pass(model: nn.Module, batch: Tensor) -> Callable[[], None]:
     return work
 
 
-def nodes(cases: Mapping[str, Pair], repeats: int) -> str:
-    """A path node beside one pass of the module in its own precision, and in float64 as credit runs."""
-    rows = []
+def nodes(cases: Mapping[str, Pair], repeats: int) -> tuple[str, list[float]]:
+    """A path node beside one pass of the module in its own precision, and in float64; their ratios in float32."""
+    rows, ratios = [], []
     for name, pair in cases.items():
         own = seconds(one_pass(pair.model, pair.batch), repeats)
         precise = pair.batch.double() if pair.batch.is_floating_point() else pair.batch
@@ -158,6 +158,7 @@ def nodes(cases: Mapping[str, Pair], repeats: int) -> str:
             line, _ = path_of(LOSS, pair.earlier, pair.later, batch=batch)
             for used in (line.single(), line):
                 each, count = _node(used, repeats)
+                ratios += [each / own] if used is not line else []
                 cells.append(f"{each * 1e3:.1f}, **{each / own:.1f}**" + (f" ({count})" if used is line else ""))
         rows.append(cells)
     columns = (
@@ -166,7 +167,7 @@ def nodes(cases: Mapping[str, Pair], repeats: int) -> str:
         "own batches, float32: ms, ×",
         "float64: ms, × (nodes)",
     )
-    return table(("model", "own pass, ms", "in float64, ×", *columns), rows)
+    return table(("model", "own pass, ms", "in float64, ×", *columns), rows), ratios
 
 
 def _node(line: Line, repeats: int) -> tuple[float, int]:
@@ -176,8 +177,8 @@ def _node(line: Line, repeats: int) -> tuple[float, int]:
     return spent / found[-1].nodes, found[-1].nodes
 
 
-def demo(repeats: int, before: int = 60, between: int = 10) -> str:
-    """Whole credits on the demo's model: every node's change, the loss, and captum for the same place."""
+def demo(repeats: int, before: int = 60, between: int = 10) -> tuple[str, list[float]]:
+    """Whole credits on the demo's model: a unit's change, the loss, a gradient, and captum; seconds of the changes."""
     images = standardised(patches())
     pair = pair_of(Demo, lambda: images[torch.randperm(len(images))[:32]], before, between)
     rows = []
@@ -202,7 +203,8 @@ def demo(repeats: int, before: int = 60, between: int = 10) -> str:
     for name, method in (("captum IntegratedGradients", integrated), ("captum LayerConductance, conv1 alone", layer)):
         spent = seconds(partial(method.attribute, x, torch.zeros_like(x), n_steps=found[-1].nodes), repeats)
         rows.append([f"same value, {name}", "value", f"{spent:.2f}", str(found[-1].nodes), "–"])
-    return table(("target", "batch", "s", "nodes", "converged"), rows)
+    columns = ("target", "batch", "s", "nodes", "converged")
+    return table(columns, rows), [float(row[2].strip("*")) for row in rows if "captum" not in row[0]]
 
 
 class _Head(nn.Module):
@@ -236,8 +238,8 @@ def _changed(target: Target, pair: Pair, batch: str) -> Credit:
     return change_credit(target, pair.earlier, pair.later, batch=batch, progress=until(LONG))
 
 
-def large(side: int = 64, samples: int = 8) -> str:
-    """One target on a ResNet of 11 million parameters: seconds, nodes and memory."""
+def large(side: int = 64, samples: int = 8) -> tuple[str, list[float]]:
+    """Targets on a ResNet of 11 million parameters: seconds, nodes and memory; the seconds of changes."""
     draws = torch.Generator().manual_seed(0)
     pair = pair_of(ResNet18, lambda: torch.randn(samples, 3, side, side, generator=draws), 1, 1)
     own = seconds(one_pass(pair.model, pair.batch), 3)
@@ -262,7 +264,8 @@ def large(side: int = 64, samples: int = 8) -> str:
         nothing = torch.zeros_like(pair.batch)
         _, spent, peak = measured(partial(explain, pair.batch, nothing, target=0, n_steps=steps))
         rows.append([f"captum {name}, float32", "value", f"{spent:.1f}", str(steps), "–", f"{peak:.0f}"])
-    return table(("target", "method", "s", "nodes", "gap / allowed", "peak MiB above before"), rows)
+    columns = ("target", "method", "s", "nodes", "gap / allowed", "peak MiB above before")
+    return table(columns, rows), [float(row[2].strip("*")) for row in rows if row[1].startswith("change")]
 
 
 class _Logits(nn.Module):
@@ -342,15 +345,31 @@ def run(repeats: int) -> str:
     cases = {case.name: pair_of(case.model, case.batch, 3, 2) for case in CASES}
     images = standardised(patches())
     cases["demo's VAE, batch 32"] = pair_of(Demo, lambda: images[torch.randperm(len(images))[:32]], 3, 2)
+    each, ratios = nodes(cases, repeats)
+    whole, spent = demo(max(1, repeats // 2))
+    big, waited = large()
     return (
-        "**Cost of a path node**, target the loss: value, derivative along the path at every unit, gradient to every "
-        "weight, all in float64. Beside it one forward and backward of the module's own code on the same batch.\n\n"
-        f"{nodes(cases, repeats)}\n\n"
+        "**Cost of a path node**, target the loss: value, gradient to every unit and weight, the units' movement, and "
+        "its share of the forward passes at the ends of intervals. Beside it one forward and backward of the module's "
+        "own code on the same batch. Credit runs in float32 where rounding does not show.\n\n"
+        f"{each}\n\n"
         "**A whole credit on the demo's model** after 60 steps, 10 steps apart, warm:\n\n"
-        f"{demo(max(1, repeats // 2))}\n\n"
+        f"{whole}\n\n"
         "**A ResNet-18 of 11 million parameters**, 8 images of 64 × 64; no new interval of the path is begun after "
-        f"{LONG:.0f} s:\n\n"
-        f"{large()}\n\n"
+        f"{LONG:.0f} s. A value's path begins at black images, where every batch norm jumps:\n\n"
+        f"{big}\n\n"
         "**Recording**: one step under the tape, numbers copied, tape made; it is written off the training thread.\n\n"
-        f"{recording(repeats)}"
+        f"{recording(repeats)}\n\n"
+        "**Goals**:\n\n"
+        + "\n".join(
+            (
+                _goal("a path node beside its own forward and backward, worst", max(ratios), 1.5, "×"),
+                _goal("a target on the demo's model, warm, slowest", max(spent), 0.3, "s"),
+                _goal("a change on the ResNet of 11 million parameters, slowest", max(waited), 5.0, "s"),
+            )
+        )
     )
+
+
+def _goal(what: str, found: float, limit: float, unit: str) -> str:
+    return f"- {what}: {found:.2f} {unit}, {'met' if found <= limit else '**missed**'} (≤ {limit} {unit})"

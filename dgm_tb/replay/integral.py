@@ -71,10 +71,11 @@ def integrate(path: Path, ends: tuple[float, float], tolerance: float, progress:
         worst = max(intervals, key=lambda part: abs(part.gap))
         intervals.remove(worst)
         intervals += worst.finer(path, places)
+    sources = _summed([part.sources for part in intervals])
     return Integral(
-        _summed([part.sources for part in intervals]),
+        sources,
         _summed([part.cuts for part in intervals]),
-        abs(sum(part.gap for part in intervals)),
+        abs(ends[1] - ends[0] - sum(float(credit.sum()) for credit in sources.values())),
         places.nodes,
         rounded,
         places.blur,
@@ -151,7 +152,7 @@ class _Interval:
             looked.append(replace(found, sources={}))
         places.nodes += order
         cuts = {cut: _conductance(cut, looked, begin, end, order) for cut in path.cuts}
-        gap = end.value - begin.value - sum(float(credit.sum(dtype=torch.float64)) for credit in sources.values())
+        gap = end.value - begin.value - sum(float(credit.sum()) for credit in sources.values())
         size = abs(begin.value) + abs(end.value) + sum(float(credit.norm(1)) for credit in sources.values())
         return cls(low, high, order, sources, cuts, gap, size * path.machine.epsilon)
 

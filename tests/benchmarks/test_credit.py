@@ -70,7 +70,10 @@ def test_costs_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(credit_cost, "CASES", (TINY,))
     assert "| tiny | " in credit_cost.recording(1)
     pair = credit_cost.pair_of(TINY.model, TINY.batch, 1, 1)
-    assert "| tiny | " in credit_cost.nodes({"tiny": pair}, 1)
+    shown, ratios = credit_cost.nodes({"tiny": pair}, 1)
+    assert "| tiny | " in shown
+    assert len(ratios) == 2
+    assert min(ratios) > 1
     made, seconds, mebibytes = credit_cost.measured(lambda: bytearray(64 << 20))
     assert len(made) == 64 << 20
     assert seconds > 0
