@@ -160,14 +160,17 @@ class _Interval:
 @lru_cache(maxsize=8)
 def _rule(order: int) -> tuple[tuple[float, ...], tuple[float, ...], tuple[tuple[float, ...], ...]]:
     """Gauss–Legendre nodes and weights on [0, 1], and what makes the derivative at each of them from a function's
-    values at 0, the nodes and 1: that of the polynomial through these.
+    values at 0, the nodes and 1: that of the polynomial through these (Berrut, Trefethen 2004, *Barycentric Lagrange
+    interpolation*, eq. 9.4).
     """
     nodes, weights = np.polynomial.legendre.leggauss(order)
     places = np.concatenate([[0.0], (nodes + 1) / 2, [1.0]])
-    powers = np.arange(len(places))
-    slopes = powers * places[1:-1, None] ** np.maximum(powers - 1, 0)
-    derivative = slopes @ np.linalg.inv(places[:, None] ** powers)
-    return tuple(places[1:-1]), tuple(weights / 2), tuple(map(tuple, derivative))
+    apart = places[:, None] - places + np.eye(len(places))
+    barycentric = 1 / apart.prod(1)
+    derivative = barycentric / barycentric[:, None] / apart
+    np.fill_diagonal(derivative, 0.0)
+    np.fill_diagonal(derivative, -derivative.sum(1))
+    return tuple(places[1:-1]), tuple(weights / 2), tuple(map(tuple, derivative[1:-1]))
 
 
 def _conductance(cut: Pair, looked: Sequence[Gradients], begin: Place, end: Place, order: int) -> Tensor:
