@@ -65,7 +65,7 @@ def test_entry_exports_render_and_starts_its_worker_by_address() -> None:
     assert re.search(r"export\s*\{[^}]*\bas render\b", entry)
     assert "layout.worker.js" in entry
     assert "data:text/javascript" not in entry
-    assert "createObjectURL" not in entry
+    assert entry.count("new Worker(") == entry.count("new Worker(new URL(") > 0
 
 
 def test_licences_of_everything_bundled_are_there() -> None:

@@ -134,10 +134,11 @@ _WINDOW: Final[Mapping[str, Converter]] = {
 }  # fmt: skip
 _SCALE: Final = Choice(("linear", "symlog", "robust"))
 
+_ASKER: Final[Mapping[str, Converter]] = {"asker": Text(64)}
 _UNITS: Final = Several(Whole(0, 2**31 - 1), 4096)
 _TARGET: Final[Mapping[str, Converter]] = {
     **_RUN, "step": _STEP, "node": Text(), "units": _UNITS, "program": Text(), "previous": _STEP,
-    "quantity": Choice(TARGETS),
+    "quantity": Choice(TARGETS), **_ASKER,
 }  # fmt: skip
 
 #: The parameters of each route; those without a default in the request's dataclass are required.
@@ -164,7 +165,7 @@ PARAMETERS: Final[Mapping[str, Mapping[str, Converter]]] = {
         "low": Number(),
         "high": Number(),
     },
-    "origin": {**_RUN, "step": _STEP, "program": Text()},
+    "origin": {**_RUN, "step": _STEP, "program": Text(), **_ASKER},
     "neuron": {**_ROW, "units": Several(Whole(0, 2**31 - 1), 256), "since": _SINCE, **_RANGE},
 }
 

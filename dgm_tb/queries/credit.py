@@ -27,7 +27,8 @@ class Request:
     """Credit for the mean of ``units`` (none: all) of a node at deep ``step``, since deep step ``previous``.
 
     ``method``: ``change`` (since ``previous``, by default the deep snapshot before), ``value``, or ``after``: which
-    later units the target's gradient comes through. ``batch``: ``own`` or ``same``.
+    later units the target's gradient comes through. ``batch``: ``own`` or ``same``. ``asker`` is who wants to know,
+    such as one browser tab: of each only the newest question is answered.
     """
 
     run: str
@@ -40,11 +41,13 @@ class Request:
     method: str = "change"
     batch: str = "own"
     samples: tuple[int, ...] = ()
+    asker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """``state``: ``running`` (``nodes`` of the path were looked at), ``failed`` (``message``) or ``done``.
+    """``state``: ``waiting`` (others come first), ``running`` (``nodes`` of the path were looked at), ``failed``
+    (``message``) or ``done``.
 
     ``credit`` holds arrays by ``group/name`` as `dgm_tb.replay.credit.Credit` describes them: ``units/<node>``
     ``(units,)``, ``maps/<node>`` ``(units, height, width)``, ``parameters/<name>``, ``buffers/<name>``,
@@ -70,7 +73,7 @@ class View:
 def answer(run: Run, request: Request, client: Client) -> View:
     """What is known now; ask again while it is ``running``. UnknownNameError for a step or node that is not there."""
     asked, files = resolve(run, request)
-    reply = client.ask(asked, files)
+    reply = client.ask(asked, files, request.asker)
     previous = int(PurePath(asked.earlier).name) if asked.earlier is not None else None
     empty = View(reply.state, reply.message, reply.nodes, request.step, previous, request.node, asked.target.program)
     return empty if reply.answer is None else _done(empty, reply.answer.fields, reply.answer.arrays)

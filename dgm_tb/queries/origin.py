@@ -21,6 +21,7 @@ class Request:
     run: str
     step: int
     program: str | None = None
+    asker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,6 @@ def answer(run: Run, request: Request, client: Client) -> View:
     if not programs:
         raise UnknownNameError(f"no backward ran at step {request.step}, so its tape has no program")
     program = request.program or programs[0]
-    reply = client.ask(OriginAsked(str(deep.path), program), identity(deep))
+    reply = client.ask(OriginAsked(str(deep.path), program), identity(deep), request.asker)
     found = reply.answer.fields["origin"] if reply.answer is not None else None
     return View(reply.state, reply.message, request.step, program, found)

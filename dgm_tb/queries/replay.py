@@ -33,6 +33,7 @@ class Request:
     of: tuple[int, ...] = ()
     low: float = 0.0
     high: float = 0.0
+    asker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def answer(run: Run, request: Request, client: Client) -> View:
     asked, files = resolve(
         run, request.step, request.node, request.units, (change,), request.previous, request.quantity, request.program
     )
-    reply = client.ask(asked, files)
+    reply = client.ask(asked, files, request.asker)
     if reply.answer is None:
         return View(reply.state, reply.message, request.step, asked.target.program)
     numbers: dict[str, Any] = {name: float(value) for name, value in reply.answer.arrays.items()}

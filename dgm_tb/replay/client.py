@@ -18,6 +18,7 @@ from typing import Final
 from dgm_tb.errors import UsageError
 from dgm_tb.replay import ask
 from dgm_tb.replay.ask import Answer, Asked
+from dgm_tb.replay.line import Line, Question
 
 #: Data memory of the worker, and seconds after which a request is given up; both from the environment.
 MEMORY: Final = "DGM_REPLAY_MEMORY"
@@ -27,7 +28,8 @@ _DEFAULT_SECONDS: Final = 120.0
 #: Answers that are kept: a walk back along the blame is some ten targets long.
 _KEPT: Final = 32
 
-_NO_TORCH: Final = (
+#: Said where PyTorch is missing or broken.
+NO_TORCH: Final = (
     "Credit and replay need PyTorch where TensorBoard runs: pip install torch safetensors. "
     "All other views work without it."
 )
@@ -35,7 +37,9 @@ _NO_TORCH: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """``state``: ``done``, ``failed`` (with ``message``) or ``running`` (``nodes`` of the path were looked at)."""
+    """``state``: ``done``, ``failed`` (with ``message``), ``running`` (``nodes`` of the path were looked at), or
+    ``waiting``: questions of others come first.
+    """
 
     state: str
     message: str = ""
@@ -44,29 +48,20 @@ class Reply:
 
 
 @dataclass
-class _Running:
-    number: int
-    asked: Asked
-    key: Hashable
-    begun: float
-    nodes: int = 0
-    again: bool = False  # it was sent a second time: the first worker had died, perhaps long before
-
-
-@dataclass
 class Client:
     """One worker process at most; a context manager, safe between threads.
 
-    ``command`` starts it. A request that is not the newest is given up; what was answered is kept by its key.
+    ``command`` starts it. Questions stand in `Line`, and the first is with the worker. What was answered is kept by its
+    key.
     """
 
-    command: Sequence[str] = (sys.executable, "-m", "dgm_tb.replay.worker")
+    command: Sequence[str] = (sys.executable, "-m", "dgm_tb.replay.process")
     memory: int = 0
     seconds: float = 0.0
     clock: Callable[[], float] = time.monotonic
     _process: subprocess.Popen[bytes] | None = None
     _listener: threading.Thread | None = None
-    _running: _Running | None = None
+    _line: Line = field(default_factory=Line)
     _count: int = 0
     _done: OrderedDict[Hashable, Reply] = field(default_factory=OrderedDict)
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -75,27 +70,25 @@ class Client:
         self.memory = self.memory or int(_from_environment(MEMORY, _DEFAULT_MEMORY))
         self.seconds = self.seconds or _from_environment(SECONDS, _DEFAULT_SECONDS)
 
-    def ask(self, asked: Asked, key: Hashable = None) -> Reply:
-        """What is known of a request now; the first time it is sent to the worker. Never waits for the answer.
+    def ask(self, asked: Asked, key: Hashable = None, asker: str = "") -> Reply:
+        """What is known of a request now; the first time it joins the line. Never waits for the answer.
 
         ``key`` is what the answer depends on beside the request itself, such as the identity of the files.
         """
         key = (asked, key)
         with self._changed:
+            self._give_up_late()
             if key in self._done:
                 self._done.move_to_end(key)
                 reply = self._done[key]
                 if reply.state == "failed":  # asked again it is tried again
                     del self._done[key]
                 return reply
-            self._give_up_late()
-            if self._running is None or self._running.key != key:
-                if key in self._done:
-                    return self._done.pop(key)
-                if not all(find_spec(name) for name in ("torch", "safetensors")):
-                    return Reply("failed", _NO_TORCH)
-                self._send(asked, key)
-            return Reply("running", nodes=self._running.nodes if self._running is not None else 0)
+            if not all(find_spec(name) for name in ("torch", "safetensors")):
+                return Reply("failed", NO_TORCH)
+            question = self._line.join(asked, key, asker, self.clock())
+            self._advance()
+            return Reply("running" if question.number else "waiting", nodes=question.nodes)
 
     def wait(self, asked: Asked, key: Hashable = None) -> Answer:
         """The answer, waited for. Raises `UsageError` with the worker's message where there is none."""
@@ -125,16 +118,20 @@ class Client:
     ) -> None:
         self.close()
 
-    def _send(self, asked: Asked, key: Hashable) -> None:
+    def _advance(self) -> None:
+        """Sends the first in line to the worker, which drops what it was at."""
+        first = self._line.first
+        if first is None or first.number:
+            return
         self._count += 1
-        self._running = _Running(self._count, asked, key, self.clock())
-        self._write(self._running)
+        first.number, first.begun = self._count, self.clock()
+        self._write(first)
 
-    def _write(self, running: _Running) -> None:
+    def _write(self, question: Question) -> None:
         process = self._alive()
         assert process.stdin is not None
         with suppress(OSError):  # it has died: who listens to it will say so
-            ask.write_asked(process.stdin, running.number, running.asked)
+            ask.write_asked(process.stdin, question.number, question.asked)
 
     def _alive(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
@@ -167,42 +164,50 @@ class Client:
             self._changed.notify_all()
 
     def _died(self, code: int) -> None:
-        running = self._running
+        running = self._line.running
         if running is None:
             return
         if running.again:
-            self._fail(f"the worker process ended twice ({_told(code)}); a smaller batch or model, or raise {MEMORY}")
+            self._keep(running, Reply("failed", _DIED.format(_told(code))))
         else:
             running.again = True
             self._write(running)
 
     def _take(self, answer: Answer) -> None:
-        running = self._running
+        running = self._line.running
         if running is None or running.number != answer.number:
             return
         if answer.state == "progress":
             running.nodes = answer.fields["nodes"]
         elif answer.state == "failed":
-            self._fail(answer.fields["message"])
+            self._keep(running, Reply("failed", answer.fields["message"]))
         else:
-            self._keep(running.key, Reply("done", nodes=running.nodes, answer=answer))
+            self._keep(running, Reply("done", nodes=running.nodes, answer=answer))
 
-    def _fail(self, message: str) -> None:
-        assert self._running is not None
-        self._keep(self._running.key, Reply("failed", message))
-
-    def _keep(self, key: Hashable, reply: Reply) -> None:
-        self._running = None
-        self._done[key] = reply
+    def _keep(self, question: Question, reply: Reply) -> None:
+        self._line.leave(question)
+        self._done[question.key] = reply
         while len(self._done) > _KEPT:
             self._done.popitem(last=False)
+        self._advance()
 
     def _give_up_late(self) -> None:
-        if self._running is not None and self.clock() - self._running.begun > self.seconds:
-            self._fail(f"it took longer than {self.seconds:g} s: fewer samples or a smaller model, or raise {SECONDS}")
+        running = self._line.running
+        if running is not None and self.clock() - running.begun > self.seconds:
             if self._process is not None:
                 self._process.kill()
                 self._process = None
+            self._keep(running, Reply("failed", _LATE.format(self.seconds)))
+
+
+_DIED: Final = (
+    f"The worker process ended twice ({{}}): this step may need more memory than it can have. Raise {MEMORY} (bytes) "
+    "where TensorBoard is started, or record a smaller batch."
+)
+_LATE: Final = (
+    f"The worker took longer than {{:g}} s and was stopped. Raise {SECONDS} where TensorBoard is started, or record a "
+    "smaller batch."
+)
 
 
 def _told(code: int) -> str:

@@ -1,10 +1,7 @@
-"""The process that runs tapes: requests on stdin, answers on stdout; the newest request wins."""
+"""Runs tapes: requests come, answers go; the newest request wins."""
 
 from __future__ import annotations
 
-import argparse
-import resource
-import sys
 import threading
 import time
 from collections import OrderedDict
@@ -14,7 +11,6 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
@@ -156,19 +152,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def main() -> None:
-    """Limits itself, then serves; whatever libraries print goes to stderr, not among the answers."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--memory", type=int, default=0, help="bytes of data this process may hold; 0: no limit")
-    options = parser.parse_args()
-    if options.memory:
-        resource.setrlimit(resource.RLIMIT_DATA, (options.memory, options.memory))
-    torch.set_num_threads(max(1, (torch.get_num_threads() + 1) // 2))
-    answers, sys.stdout = sys.stdout.buffer, sys.stderr
-    Worker(sys.stdin.buffer, answers).run()
-
-
-if __name__ == "__main__":
-    main()

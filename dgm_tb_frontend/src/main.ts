@@ -6,7 +6,7 @@ import { watchTheme, watchVisibility } from "./lib/host";
 import { PALETTES, properties } from "./lib/palette";
 import { startHeartbeat } from "./state/heartbeat";
 import { startLink } from "./state/link";
-import { startCredit } from "./state/credit";
+import { startCredit } from "./state/evidence";
 import { startLoading } from "./state/loading";
 import { publishModel } from "./state/model";
 import { theme, visible } from "./state/atoms";

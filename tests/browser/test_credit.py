@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Route, expect
@@ -40,14 +42,19 @@ def sums(tab: Tab) -> dict[str, float]:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_from_the_failure_to_its_cause_in_three_clicks(theme: str, browser: Browser, address: str) -> None:
     with opened(browser, address, dark=theme == "dark", fragment=RUN) as tab:
-        tab.click_step(FAILED)
-        tab.element("jump-0").click()
-        tab.frame.wait_for_function(f"window.__dgm.layer?.node === '{HEAD}'")
-        tab.settle()
-        expect(tab.element("why")).to_contain_text(f"change from step {EARLIER} to {FAILED}")
-        tab.element("why").click()
+        # One: the step whose loss is not finite. Which op broke there and who drove it is told without being asked.
+        tab.element("failure-show").click()
+        expect(tab.element("origin")).to_contain_text("exp", timeout=TIMEOUT)
+        driver = tab.ask("origin.driver")
+        assert (driver["node"], driver["units"]) == (HEAD, [DRIVEN])
+        assert driver["high"] == pytest.approx(200, abs=5)
+        expect(tab.element("origin-driven")).to_contain_text(f"unit {DRIVEN} of {HEAD}")
+        assert tab.ask("focus.step") == FAILED
+        # Two: why is it so?
+        tab.element("origin-driver").click()
         answered(tab)
-        # The unit that jumped was chosen; what it was and became is said, and how much of that is accounted for.
+        assert tab.ask("selection") == tab.ask("selection") | {"node": HEAD, "units": [DRIVEN]}
+        # That unit was chosen; what it was and became is said, and how much of that is accounted for.
         credit = tab.ask("credit")
         assert credit["target"] == {"node": HEAD, "units": [DRIVEN]}
         assert (credit["from"], credit["to"]) == (EARLIER, FAILED)
@@ -58,14 +65,17 @@ def test_from_the_failure_to_its_cause_in_three_clicks(theme: str, browser: Brow
         nodes = [[block["node"] for block in column["blocks"]] for column in credit["columns"]]
         assert nodes[: credit["aim"] + 1] == [["encoder.0"], ["encoder.1"], [HEAD]]
         expect(tab.element(f"module-{HEAD}")).to_contain_text("100 %")
-        # Where it became not finite, without being asked.
-        tab.frame.wait_for_function("window.__dgm.credit.originState === 'done'", timeout=TIMEOUT)
+        # Where it became not finite stays in view.
         expect(tab.element("origin")).to_contain_text("exp")
+        expect(tab.element("origin-driver")).to_have_count(0)
         # Samples as images; undoing the cause keeps the loss finite.
         drawn = tab.element("credit-samples").locator("canvas[data-drawn=true]")
         expect(drawn).to_have_count(6)
-        tab.element("test-run").click()
+        # Three: the cause is put to the test.
+        tab.element("origin-test").click()
+        expect(tab.element("test-result")).to_be_in_viewport(timeout=TIMEOUT)
         expect(tab.element("test-result")).to_contain_text("stays finite", timeout=TIMEOUT)
+        assert tab.ask("credit.trial.at") == HEAD
         assert tab.ask("credit.trial.change") == "clamp"
         assert tab.ask("credit.outcome.loss_finite_after") is True
         tab.page.mouse.move(5, 5)
@@ -145,18 +155,47 @@ def test_the_link_brings_the_cause_back(browser: Browser, address: str) -> None:
     with opened(browser, address, fragment=OPEN) as tab:
         answered(tab)
         tab.element("batch-same").click()
-        tab.page.wait_for_function("location.hash.includes('same')")
+        tab.frame.locator("[data-testid^='tile-encoder.1-']").first.click()
+        tab.page.wait_for_function("location.hash.includes('same') && location.hash.includes('trail')")
         link = tab.page.evaluate("location.hash")
     with opened(browser, address, fragment=link) as tab:
         answered(tab)
         assert tab.ask("credit.batch") == "same"
-        assert tab.ask("credit.target") == {"node": HEAD, "units": [DRIVEN]}
+        assert tab.ask("credit.target.node") == "encoder.1"
+        # The way that was walked, too: it leads back.
+        assert tab.ask("credit.trail") == [{"node": HEAD, "units": [DRIVEN]}]
+        tab.element("trail-0").click()
+        tab.frame.wait_for_function(
+            f"window.__dgm.credit.target.node === '{HEAD}' && !window.__dgm.credit.trail.length"
+        )
+
+
+def test_the_parts_and_the_picture_are_saved(browser: Browser, address: str, tmp_path: Path) -> None:
+    with opened(browser, address, fragment=OPEN) as tab:
+        answered(tab)
+        tab.settle()
+        for kind in ("csv", "png"):
+            with tab.page.expect_download() as download:
+                tab.element(f"save-{kind}").click()
+            assert download.value.suggested_filename == f"cause-failing-{HEAD}-{EARLIER}-{FAILED}.{kind}"
+            download.value.save_as(tmp_path / kind)
+        rows = list(csv.DictReader((tmp_path / "csv").read_text().splitlines()))
+        of_head = [row for row in rows if (row["kind"], row["node"]) == ("unit", HEAD)]
+        assert [row["index"] for row in of_head if float(row["credit"]) != 0] == [str(DRIVEN)]
+        assert float(of_head[DRIVEN]["share"]) == pytest.approx(1, abs=1e-3)
+        ends = ("parameter", "buffer", "input", "noise", "labels", "unaccounted")
+        assert sum(float(row["share"]) for row in rows if row["kind"] in ends) == pytest.approx(1, abs=1e-4)
+        assert (tmp_path / "png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_run_without_deep_snapshots_says_how_to_get_some(browser: Browser, address: str) -> None:
-    with opened(browser, address, fragment=f"#dgm&p.dgm.run=plain&p.dgm.node={HEAD}&p.dgm.cause=change") as tab:
+    with opened(
+        browser, address, fragment=f"#dgm&p.dgm.run=plain&p.dgm.focus={FAILED}&p.dgm.node={HEAD}&p.dgm.cause=change"
+    ) as tab:
         expect(tab.element("no-deep")).to_contain_text("deep_every_n_steps")
         assert tab.ask("errors") == {}
+        tab.element("credit-close").click()
+        expect(tab.element("failure")).to_contain_text("This step is no deep snapshot")
 
 
 def test_what_the_worker_cannot_do_is_said_and_all_else_works(browser: Browser, address: str) -> None:

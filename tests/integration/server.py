@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,12 +59,15 @@ class TensorBoard:
 
 
 @contextmanager
-def tensorboard(*arguments: str, home: Path | None = None) -> Iterator[TensorBoard]:
-    """Runs ``tensorboard`` with these arguments until the block ends."""
+def tensorboard(
+    *arguments: str, home: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[TensorBoard]:
+    """Runs ``tensorboard`` with these arguments, and these variables beside its own ones, until the block ends."""
     command = [str(Path(sys.executable).with_name("tensorboard")), "--host", "127.0.0.1", "--port", "0", *arguments]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=home or Path(__file__).parents[2]
-    )
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=home or Path(__file__).parents[2],
+        env={**os.environ, **(environment or {})},
+    )  # fmt: skip
     server = TensorBoard(process)
     assert process.stdout is not None
     reader = threading.Thread(target=server.log.extend, args=(process.stdout,), daemon=True)

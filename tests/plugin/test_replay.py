@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 
 from dgm_tb.plugin.wire import unpack
 from dgm_tb.replay import deep
+from dgm_tb.replay.client import Client
 from lightning_callbacks.deep import Keeper
+from tests.browser.failing import DRIVEN, FAILED, HEAD, write_failing
 from tests.callbacks.networks import Mlp
 from tests.plugin.client import Tab, open_tab
 from tests.replay.steps import two_steps
@@ -118,6 +121,30 @@ def test_what_is_wrong_is_named(
     response = opened.get(route, **parameters)
     assert response.status_code == status
     assert message in response.text
+
+
+def test_two_tabs_stand_in_line_and_each_has_one_question(opened: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
+    idle = (sys.executable, "-c", "import sys; [None for _ in sys.stdin]")
+
+    def state(asker: str, unit: int) -> object:
+        return opened.json("credit", **TARGET | {"units": str(unit)}, asker=asker)["state"]
+
+    with Client(command=idle) as client:
+        monkeypatch.setattr(opened.plugin._desk, "_worker", client)
+        assert [state("one", 1), state("other", 2)] == ["running", "waiting"]
+        assert [state("one", 1), state("other", 2)] == ["running", "waiting"]
+        assert opened.json("replay", **TARGET, change="clamp", low=0, high=1, asker="other")["state"] == "waiting"
+        assert opened.json("origin", run="run", step=3, asker="third")["state"] == "waiting"
+        assert state("one", 2) == "waiting"  # its first one is given up, and it is the last in line
+        assert opened.json("replay", **TARGET, change="clamp", low=0, high=1, asker="other")["state"] == "running"
+
+
+def test_where_values_cease_to_be_finite_is_told_with_who_drove_them_there(tmp_path: Path) -> None:
+    write_failing(tmp_path / "failing")
+    made = open_tab(tmp_path)
+    found = answered(made, "origin", run="failing", step=FAILED)["origin"]
+    assert (found["op"], found["driver"]["node"], found["driver"]["units"]) == ("exp", HEAD, [DRIVEN])
+    made.plugin._desk.worker.close()
 
 
 def test_what_the_worker_refuses_is_said(opened: Tab) -> None:

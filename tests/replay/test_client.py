@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from dgm_tb.errors import UsageError
 from dgm_tb.replay import client as clients
@@ -114,11 +115,47 @@ def test_one_that_never_answers_is_given_up(session: Path) -> None:
         assert "longer than 5 s" in reply.message
 
 
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ("raise ImportError('libcudart.so not found')", "ImportError: libcudart.so not found"),
+        ("1 / 0", "division by zero"),
+    ],
+)
+def test_a_broken_torch_is_told_as_such_and_tried_again(
+    broken: str, told: str, session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch").mkdir()
+    package = tmp_path / "torch" / "__init__.py"
+    package.write_text(broken)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with Client() as client:
+        with pytest.raises(UsageError, match=f"pip install torch.*{told}"):
+            client.wait(asked(session))
+        package.unlink()
+        package.parent.rmdir()
+        assert client.wait(asked(session)).fields["nodes"] >= 3
+
+
+class Wide(Mlp):
+    """Of 2²² weights: as float64, and with their derivatives, some hundred megabytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 2048), nn.Linear(2048, 3)
+        self.act: nn.Module = nn.Sequential(nn.Linear(2048, 2048), nn.ReLU())  # type: ignore[assignment]
+
+
 def test_too_little_memory_is_said(session: Path, tmp_path: Path) -> None:
-    for step in two_steps(Cnn):
+    with Client(memory=1 << 20) as client, pytest.raises(UsageError, match="PyTorch alone takes") as refusal:
+        client.wait(asked(session))
+    alone = int("".join(filter(str.isdigit, str(refusal.value).partition("bytes")[0])))
+    for step in two_steps(Wide):
         Keeper(tmp_path, 1 << 30).keep(step.tape, step.tensors, lasting=True)
-    with Client(memory=1 << 20) as client, pytest.raises(UsageError, match=r"memory|ended"):
-        client.wait(asked(tmp_path))
+    with Client(memory=alone + (48 << 20)) as client:
+        with pytest.raises(UsageError, match=f"needs more memory than the worker may use.*{clients.MEMORY}"):
+            client.wait(asked(tmp_path))
+        assert client.wait(asked(session)).fields["nodes"] >= 3  # it lives on
 
 
 def test_without_torch_it_says_what_to_install(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,16 +164,43 @@ def test_without_torch_it_says_what_to_install(session: Path, monkeypatch: pytes
         client.wait(asked(session))
 
 
-def test_the_newest_wins(tmp_path: Path) -> None:
-    for step in two_steps(Cnn):
-        Keeper(tmp_path, 1 << 30).keep(step.tape, step.tensors, lasting=True)
-    earlier, later = (str(one.path) for one in deep.listing(tmp_path))
-    slow = CreditAsked(Target("head", PROGRAM, (0,), "gradient"), later, earlier)
-    quick = OriginAsked(later, PROGRAM)
+def test_the_newest_of_one_asker_wins(tmp_path: Path) -> None:
+    slow, quick = slow_and_quick(tmp_path)
     with Client() as client:
         assert client.ask(slow).state == "running"
         assert client.wait(quick).fields["origin"] is None
         assert client.ask(slow).state == "running"
+
+
+def test_two_askers_both_get_their_answers(tmp_path: Path) -> None:
+    slow, quick = slow_and_quick(tmp_path)
+    with Client() as client:
+        assert client.ask(slow, asker="one").state == "running"
+        assert client.ask(quick, asker="other").state == "waiting"
+
+        def both() -> bool:
+            replies = [client.ask(slow, asker="one"), client.ask(quick, asker="other")]
+            assert "failed" not in [reply.state for reply in replies]
+            return all(reply.state == "done" for reply in replies)
+
+        until(both)
+
+
+def slow_and_quick(directory: Path) -> tuple[CreditAsked, OriginAsked]:
+    for step in two_steps(Cnn):
+        Keeper(directory, 1 << 30).keep(step.tape, step.tensors, lasting=True)
+    earlier, later = (str(one.path) for one in deep.listing(directory))
+    return CreditAsked(Target("head", PROGRAM, (0,), "gradient"), later, earlier), OriginAsked(later, PROGRAM)
+
+
+def test_a_question_that_is_given_up_makes_way(session: Path) -> None:
+    now = [0.0]
+    command = (sys.executable, "-c", "import sys; [None for _ in sys.stdin]")
+    first, second = asked(session), asked(session, (1,))
+    with Client(command=command, seconds=5, clock=lambda: now[0]) as client:
+        assert [client.ask(first, asker="a").state, client.ask(second, asker="b").state] == ["running", "waiting"]
+        now[0] = 6
+        assert [client.ask(second, asker="b").state, client.ask(first, asker="a").state] == ["running", "failed"]
 
 
 @pytest.mark.parametrize("name", [clients.MEMORY, clients.SECONDS])

@@ -34,9 +34,9 @@ export interface DeepReply {
   readonly contents: DeepContents | null;
 }
 
-/** Still computing: how many nodes of the path were looked at. */
+/** Still computing: how many nodes of the path were looked at; or waiting, while others’ questions are computed. */
 export interface Running {
-  readonly state: "running";
+  readonly state: "running" | "waiting";
   readonly nodes: number;
 }
 
@@ -92,6 +92,19 @@ export interface Operand {
   readonly nonfinite: number;
 }
 
+/** The recorded node whose values drove an operation beyond what a number can hold. */
+export interface Driver {
+  readonly node: string;
+  /** By how many percent the output grows with each percent of the node’s values; null where that cannot be told. */
+  readonly elasticity: number | null;
+  /** The strongest first, with their shares of it. */
+  readonly units: readonly number[];
+  readonly shares: readonly number[];
+  /** What these units were, least and greatest. */
+  readonly low: number | null;
+  readonly high: number | null;
+}
+
 export interface Origin {
   readonly op: string;
   readonly module: string;
@@ -99,6 +112,7 @@ export interface Origin {
   readonly output: Operand;
   /** The line of the user’s code that called it, `file:line`; empty where it is not known. */
   readonly site?: string;
+  readonly driver?: Driver | null;
 }
 
 export interface OriginDone {
@@ -125,12 +139,15 @@ export async function fetchSample(params: Params, signal?: AbortSignal): Promise
   };
 }
 
-export const fetchReplay = (params: Params, signal?: AbortSignal): Promise<Running | Failed | Outcome> => json("replay", params, signal);
+/** What tells this tab from others that ask the same server: of each only the newest question is computed. */
+const ASKER = Math.random().toString(36).slice(2);
 
-export const fetchOrigin = (params: Params, signal?: AbortSignal): Promise<Running | Failed | OriginDone> => json("origin", params, signal);
+export const fetchReplay = (params: Params, signal?: AbortSignal): Promise<Running | Failed | Outcome> => json("replay", { ...params, asker: ASKER }, signal);
+
+export const fetchOrigin = (params: Params, signal?: AbortSignal): Promise<Running | Failed | OriginDone> => json("origin", { ...params, asker: ASKER }, signal);
 
 export async function fetchCredit(params: Params, signal?: AbortSignal): Promise<Running | Failed | Credit> {
-  const reply = await either<Running | Failed>("credit", params, signal);
+  const reply = await either<Running | Failed>("credit", { ...params, asker: ASKER }, signal);
   return "arrays" in reply ? credit(reply) : reply;
 }
 

@@ -1,8 +1,8 @@
-/** The credit's picture: edges beneath, tiles above – a colour a unit, or its feature map – and stacks for the rest. */
+/** The credit's picture: edges beneath, tiles above – a colour a unit, or its feature map – and piles for the rest. */
 
 import { css, diverging } from "../lib/diverging";
 import { mix, type Palette } from "../lib/palette";
-import { SIZES, type PlacedBlock, type PlacedTile, type Tableau } from "../lib/tableau";
+import { SIZES, type PlacedBlock, type PlacedPile, type PlacedTile, type Tableau } from "../lib/tableau";
 import { share } from "../lib/share";
 import { cross } from "./spark";
 
@@ -42,7 +42,7 @@ export function drawTiles(context: CanvasRenderingContext2D, picture: TilePictur
       context.lineWidth = tile === picture.hovered ? 2.5 : 1.25;
       context.strokeRect(tile.x + 0.5, tile.y + 2.5, SIZES.tile - 1, SIZES.tile - 1);
     }
-    if (placed.stack) drawStack(context, placed.stack, placed.block.others.share, picture);
+    for (const pile of placed.piles) drawPile(context, pile, picture);
     if (placed.block.nonfinite && !placed.tiles.length) {
       context.strokeStyle = palette.bad;
       cross(context, placed.x + SIZES.tile / 2, placed.y + SIZES.head + SIZES.tile / 2, 8);
@@ -106,7 +106,7 @@ function drawMap(context: CanvasRenderingContext2D, tile: PlacedTile, maps: Tile
 }
 
 /** A pile of sheets. */
-function drawStack(context: CanvasRenderingContext2D, { x, y }: { x: number; y: number }, part: number, { theme, palette }: TilePicture): void {
+function drawPile(context: CanvasRenderingContext2D, { x, y, share: part }: PlacedPile, { theme, palette }: TilePicture): void {
   const side = SIZES.tile - 10;
   context.lineWidth = 1;
   context.strokeStyle = palette.border;

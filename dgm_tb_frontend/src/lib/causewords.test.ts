@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { completenessWords, originWords, outcomeWords, percent, signed, targetName, verdict } from "./causewords";
+import { completenessWords, driverWords, originWords, outcomeWords, percent, signed, targetName, verdict } from "./causewords";
 
 const OUTCOME = { state: "done", target_before: 9, target_after: 6, loss_before: null, loss_after: 12.5, loss_finite_before: false, loss_finite_after: true } as const;
 const CLAMP = { change: "clamp", at: "enc.var", of: [], low: -6, high: 6, step: 1303, previous: 1302 } as const;
@@ -43,6 +43,18 @@ describe("the origin", () => {
     expect(originWords(broken, 7)).toContain("began with broken weights: 528 values of enc.weight");
     expect(originWords({ ...broken, op: "input" }, 7)).toContain("The batch itself");
     expect(originWords(null, 7)).toContain("is finite");
+  });
+});
+
+describe("what drove it there", () => {
+  const two = { node: "enc.var", units: [306, 360], shares: [0.75, 0.15], elasticity: 122.03, low: -1.76, high: 170.3 };
+  it("is told by its units, how far they went and what that does", () => {
+    expect(driverWords(two)).toBe("Driven there by units 306 and 360 of enc.var (75 % by unit 306), which are between −1.8 and 170. 1 % more of them is 122 % more of the output.");
+    expect(driverWords({ ...two, units: [5], shares: [1], elasticity: 1, low: 70001, high: 70002 })).toBe("Driven there by unit 5 of enc.var at 70000. The output is proportional to it.");
+  });
+
+  it("is the nearest layer where no more can be told", () => {
+    expect(driverWords({ ...two, units: [], shares: [], elasticity: null, low: null, high: null })).toBe("The recorded layer nearest before it is enc.var.");
   });
 });
 

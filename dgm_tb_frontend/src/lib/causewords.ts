@@ -1,6 +1,6 @@
 /** What the neuron level says in sentences (pure). */
 
-import type { ChangeKind, Of, Operand, Origin, Outcome } from "../api/credit";
+import type { ChangeKind, Driver, Of, Operand, Origin, Outcome } from "../api/credit";
 import { formatCount, formatValue } from "./numbers";
 
 /** A number with its sign, for parts of a sum. */
@@ -23,6 +23,9 @@ export function targetName(node: string, units: readonly number[], listed = 3): 
   return `${units.length} units (${some}${units.length > listed ? ", …" : ""}) of ${node}`;
 }
 
+/** Units without a tile of their own, as short as a tile is wide. */
+export const pileName = ({ units }: { readonly units: readonly number[] }): string => `${formatCount(units.length)} more`;
+
 export const OF: Readonly<Record<Of, string>> = { activation: "mean activation", gradient: "mean gradient", loss: "loss" };
 
 /** How much of the change is accounted for, and whether the path was looked at finely enough. */
@@ -32,7 +35,7 @@ export function completenessWords(complete: number, converged: boolean, gap: num
   return converged ? share : `${share}, not converged: after ${formatCount(pieces)} places on the path ${formatValue(Math.abs(gap), 2)} is still unaccounted for`;
 }
 
-const range = ({ low, high }: Operand): string =>
+const range = ({ low, high }: Pick<Operand, "low" | "high">): string =>
   low === null || high === null ? "no finite value" : low === high ? formatValue(low, 2) : `between ${formatValue(low, 2)} and ${formatValue(high, 2)}`;
 
 /** Where values ceased to be finite, for a step. */
@@ -47,6 +50,21 @@ export function originWords(origin: Origin | null, step: number): string {
   }
   const given = inputs.map((one) => `${one.made_by || "a value"} ${range(one)}`).join(" and ");
   return `First not finite at step ${formatCount(step)}: ${op} in ${[module, site].filter(Boolean).join(", ") || "the model’s own code"}. Its input was finite (${given}), its output has ${bad} values that are not.`;
+}
+
+/** Several names in a row: `1`, `1 and 2`, `1, 2 and 3`. */
+const listed = (names: readonly (string | number)[]): string => (names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`);
+
+/** From which elasticity on something reacts more than in proportion. */
+const EXPLODES = 1.5;
+
+/** Whose values drove the operation there. */
+export function driverWords({ node, units, shares, elasticity, low, high }: Driver): string {
+  if (elasticity === null || !units.length) return `The recorded layer nearest before it is ${node}.`;
+  const one = units.length === 1;
+  const name = one ? `unit ${units[0]} of ${node}` : `units ${listed(units)} of ${node} (${Math.round(100 * (shares[0] ?? 0))} % by unit ${units[0]})`;
+  const theirs = elasticity < EXPLODES ? `The output is proportional to ${one ? "it" : "them"}.` : `1 % more of ${one ? "it" : "them"} is ${formatValue(elasticity, 3)} % more of the output.`;
+  return `Driven there by ${name}${formatValue(low ?? NaN, 2) === formatValue(high ?? NaN, 2) ? ` at ${formatValue(high ?? NaN, 2)}` : `, which ${one ? "is" : "are"} ${range({ low, high })}`}. ${theirs}`;
 }
 
 export interface Tried {

@@ -66,3 +66,13 @@ export async function copy(text: string): Promise<void> {
     area.remove();
   }
 }
+
+/** Hands a file to the browser. TensorBoard's content policy allows a link to a blob, though no request for one. */
+export function save(blob: Blob, name: string): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  // The browser takes the file in its own time.
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}

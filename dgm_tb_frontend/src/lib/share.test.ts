@@ -4,23 +4,23 @@ import { byModule, cancelling, column, completeness, extremes, share, takesPart 
 const credit = (...values: number[]): Float32Array => Float32Array.from(values);
 
 describe("a column", () => {
-  it("shows the strongest units, those that push up first, and sums the rest up", () => {
-    const { scale, blocks } = column([["a", credit(0.5, -2, 0.25, 4, 0)]], 2);
+  it("shows the strongest units, those that push up first, and piles the rest up by what they do", () => {
+    const { scale, blocks } = column([["a", credit(0.25, -2, 0.5, 4, 0, -1)]], 2);
     expect(scale).toBe(4);
     expect(blocks[0]!.tiles.map(({ unit, share: part }) => [unit, part])).toEqual([[3, 1], [1, -0.5]]);
-    expect(blocks[0]!.others).toEqual({ count: 2, sum: 0.75, share: 0.1875 });
-    expect(blocks[0]!.sum).toBe(2.75);
+    expect(blocks[0]!.piles).toEqual([{ node: "a", way: "up", units: [2, 0], sum: 0.75, share: 0.1875 }, { node: "a", way: "down", units: [5], sum: -1, share: -0.25 }]);
+    expect(blocks[0]!.sum).toBe(1.75);
   });
 
   it("measures layers beside each other by the same scale", () => {
     const { blocks } = column([["strong", credit(8, -4)], ["weak", credit(0.5)]], 2);
     expect(blocks.map(({ tiles }) => tiles.length)).toEqual([2, 0]);
-    expect(blocks[1]!.others).toEqual({ count: 1, sum: 0.5, share: 0.0625 });
+    expect(blocks[1]!.piles).toEqual([{ node: "weak", way: "up", units: [0], sum: 0.5, share: 0.0625 }]);
   });
 
   it("counts what is not finite and draws no share of it", () => {
     const [block] = column([["a", credit(NaN, 1, Infinity)]], 5).blocks;
-    expect([block!.nonfinite, block!.tiles.length, block!.others.count]).toEqual([2, 1, 0]);
+    expect([block!.nonfinite, block!.tiles.length, block!.piles.length]).toEqual([2, 1, 0]);
     expect(block!.tiles[0]!.share).toBe(1);
   });
 

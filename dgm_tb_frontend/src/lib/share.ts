@@ -1,4 +1,4 @@
-/** Credit as it is shown: the strongest units of a column as tiles, the rest as a stack, shares of the strongest (pure). */
+/** Credit as it is shown: the strongest units of a column as tiles, the rest in two piles, shares of the strongest (pure). */
 
 export interface Tile {
   readonly node: string;
@@ -9,6 +9,17 @@ export interface Tile {
   readonly share: number;
 }
 
+/** Units that are too weak for a tile of their own and push the same way. */
+export interface Pile {
+  readonly node: string;
+  readonly way: "up" | "down";
+  /** The strongest first. */
+  readonly units: readonly number[];
+  readonly sum: number;
+  /** Of the strongest unit of its column, in [−1, 1]. */
+  readonly share: number;
+}
+
 export interface Block {
   readonly node: string;
   readonly units: number;
@@ -16,8 +27,8 @@ export interface Block {
   readonly sum: number;
   /** The strongest, those that push up first. */
   readonly tiles: readonly Tile[];
-  /** All other units that have a part: how many, what they add up to, and that as a share. */
-  readonly others: { readonly count: number; readonly sum: number; readonly share: number };
+  /** All other units that have a part: those that push up and those that pull down, apart, or they would hide each other. */
+  readonly piles: readonly Pile[];
   /** Units whose credit is not finite. */
   readonly nonfinite: number;
 }
@@ -52,11 +63,19 @@ export function column(nodes: readonly (readonly [name: string, credit: Float32A
     blocks: nodes.map(([node, credit]): Block => {
       const tiles = strong.filter((tile) => tile.node === node).sort((a, b) => b.credit - a.credit || a.unit - b.unit);
       const [sum, finite] = [sumOf(credit), credit.filter(Number.isFinite)];
-      const some = finite.reduce((count, value) => count + Number(value !== 0), 0);
-      const rest = sumOf(finite) - tiles.reduce((total, tile) => total + tile.credit, 0);
-      return { node, units: credit.length, sum, tiles, others: { count: some - tiles.length, sum: rest, share: share(rest, scale) }, nonfinite: credit.length - finite.length };
+      return { node, units: credit.length, sum, tiles, piles: piles(node, credit, tiles, scale), nonfinite: credit.length - finite.length };
     }),
   };
+}
+
+function piles(node: string, credit: Float32Array, tiles: readonly Tile[], scale: number): Pile[] {
+  const shown = new Set(tiles.map(({ unit }) => unit));
+  const rest = Array.from(credit.keys()).filter((unit) => Number.isFinite(credit[unit]!) && !shown.has(unit)).sort((a, b) => Math.abs(credit[b]!) - Math.abs(credit[a]!));
+  return ([["up", 1], ["down", -1]] as const).flatMap(([way, sign]): Pile[] => {
+    const units = rest.filter((unit) => sign * credit[unit]! > 0);
+    const sum = units.reduce((total, unit) => total + credit[unit]!, 0);
+    return units.length ? [{ node, way, units, sum, share: share(sum, scale) }] : [];
+  });
 }
 
 export interface Part {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { column } from "./share";
-import { neighbour, SIZES, tableau } from "./tableau";
+import { leastWidth, neighbour, SIZES, tableau } from "./tableau";
 
 const values = (...list: number[]): Float32Array => Float32Array.from(list);
 const COLUMNS = [column([["a", values(4, -2, 1)]], 2), column([["b", values(3)], ["c", values(1)]], 4), column([["t", values(1, 2)]], 2), column([["z", values(5, 0)]], 2)];
@@ -13,10 +13,11 @@ describe("the picture", () => {
   it("holds everything within itself, nothing upon another", () => {
     for (const { x, y, width, height } of made.blocks) {
       expect(x).toBeGreaterThanOrEqual(0);
+      expect(x + Math.max(width, SIZES.card)).toBeLessThanOrEqual(made.width + SIZES.gap);
       expect(x + width).toBeLessThanOrEqual(made.width);
       expect(y + height).toBeLessThanOrEqual(made.height);
     }
-    const tiles = made.blocks.flatMap((block) => [...block.tiles, ...(block.stack ? [block.stack] : [])]);
+    const tiles = made.blocks.flatMap((block) => [...block.tiles, ...block.piles]);
     expect(new Set(tiles.map(({ x, y }) => `${x},${y}`)).size).toBe(tiles.length);
   });
 
@@ -30,7 +31,7 @@ describe("the picture", () => {
 
   it("moves columns apart where there is room, not without end", () => {
     expect(tableau({ ...PLAN, room: made.width + 90 }).width).toBe(made.width + 90);
-    expect(tableau({ ...PLAN, room: 9999 }).width).toBe(2 * SIZES.pad + 4 * SIZES.cell + 3 * SIZES.widest);
+    expect(tableau({ ...PLAN, room: 9999 }).width).toBe(leastWidth(4, 1) + 3 * (SIZES.widest - SIZES.gap));
   });
 
   it("of the target alone is just that", () => {
@@ -45,6 +46,7 @@ describe("arrow keys", () => {
   it("lead to the next tile of the column, across its layers, and to the nearest of the next", () => {
     expect(neighbour(blocks, tile("a", 0), "ArrowDown")).toBe(tile("a", 1));
     expect(neighbour(blocks, tile("b", 0), "ArrowDown")).toBe(tile("c", 0));
+    expect(neighbour(blocks, tile("a", 1), "ArrowDown")).toMatchObject({ node: "a", way: "up", units: [2] });
     expect(neighbour(blocks, tile("a", 0), "ArrowUp")).toBeNull();
     expect(neighbour(blocks, tile("t", 1), "ArrowRight")).toBe(tile("z", 0));
     expect(neighbour(blocks, tile("t", 1), "ArrowLeft")?.node).toMatch(/[bc]/);

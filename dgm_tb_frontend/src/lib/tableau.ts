@@ -1,6 +1,6 @@
 /** Where the columns, layers, tiles and edges of the credit's picture stand (pure). */
 
-import type { Block, Column, Tile } from "./share";
+import type { Block, Column, Pile, Tile } from "./share";
 
 /** Sizes in pixels. */
 export const SIZES = { tile: 30, cell: 84, row: 36, head: 40, gap: 48, widest: 120, card: 134, apart: 14, pad: 16 } as const;
@@ -10,6 +10,14 @@ export interface PlacedTile extends Tile {
   readonly y: number;
 }
 
+export interface PlacedPile extends Pile {
+  readonly x: number;
+  readonly y: number;
+}
+
+/** What the arrow keys lead over. */
+export type Cell = PlacedTile | PlacedPile;
+
 export interface PlacedBlock {
   readonly block: Block;
   readonly column: number;
@@ -18,8 +26,8 @@ export interface PlacedBlock {
   readonly width: number;
   readonly height: number;
   readonly tiles: readonly PlacedTile[];
-  /** Where the stack of all other units stands; null without any. */
-  readonly stack: { readonly x: number; readonly y: number } | null;
+  /** Beneath the tiles. */
+  readonly piles: readonly PlacedPile[];
 }
 
 /** From a unit to the layer that it feeds (before the target), or from a layer to the unit that it feeds (after). */
@@ -51,30 +59,32 @@ export interface Plan {
   readonly room: number;
 }
 
-/** Rows that a layer's tiles and its stack fill. */
-const rowsOf = (block: Block, across: number): number => Math.ceil((block.tiles.length + Number(block.others.count > 0)) / across);
+/** Rows that a layer's tiles and piles fill. */
+const rowsOf = (block: Block, across: number): number => Math.ceil((block.tiles.length + block.piles.length) / across);
 const heightOf = (block: Block, across: number): number => SIZES.head + Math.max(1, rowsOf(block, across)) * SIZES.row;
+
+/** Pixels that so many columns need. The last one's name, or the card of a target, may be wider than it. */
+export const leastWidth = (columns: number, across: number): number =>
+  2 * SIZES.pad + columns * across * SIZES.cell + (columns - 1) * SIZES.gap + Math.max(0, SIZES.card - across * SIZES.cell - SIZES.pad);
 
 /** Places everything; columns are centred on one another. */
 export function tableau({ columns, target, links, across, room }: Plan): Tableau {
   const tall = columns.map(({ blocks }) => blocks.reduce((sum, block) => sum + heightOf(block, across), (blocks.length - 1) * SIZES.apart));
   const height = Math.max(0, ...tall) + 2 * SIZES.pad;
   const width = across * SIZES.cell;
-  const gap = columns.length < 2 ? SIZES.gap : Math.min(SIZES.widest, Math.max(SIZES.gap, Math.floor((room - 2 * SIZES.pad - (target === columns.length - 1 ? SIZES.card - SIZES.cell : 0) - columns.length * width) / (columns.length - 1))));
+  const gap = columns.length < 2 ? SIZES.gap : Math.min(SIZES.widest, Math.max(SIZES.gap, Math.floor((room - leastWidth(columns.length, across) + (columns.length - 1) * SIZES.gap) / (columns.length - 1))));
   const blocks = columns.flatMap((column, k) => {
     let y = (height - tall[k]!) / 2;
     const x = SIZES.pad + k * (width + gap);
     return column.blocks.map((block): PlacedBlock => {
       const cell = (index: number): { x: number; y: number } => ({ x: x + (index % across) * SIZES.cell, y: y + SIZES.head + Math.floor(index / across) * SIZES.row });
       const placed = { block, column: k, x, y, width, height: heightOf(block, across), tiles: block.tiles.map((tile, i): PlacedTile => ({ ...tile, ...cell(i) })),
-        stack: block.others.count > 0 ? cell(block.tiles.length) : null };
+        piles: block.piles.map((pile, i): PlacedPile => ({ ...pile, ...cell(block.tiles.length + i) })) };
       y += placed.height + SIZES.apart;
       return placed;
     });
   });
-  // The target is named on a card, which may be wider than its column.
-  const beyond = target === columns.length - 1 ? Math.max(0, SIZES.card - width - SIZES.pad) : 0;
-  return { width: 2 * SIZES.pad + columns.length * width + (columns.length - 1) * gap + beyond, height, blocks, edges: edges(blocks, target, links) };
+  return { width: leastWidth(columns.length, across) + (columns.length - 1) * (gap - SIZES.gap), height, blocks, edges: edges(blocks, target, links) };
 }
 
 /** Each tile is joined to the layer next to it in the direction of the target; the target's own are not. */
@@ -104,19 +114,21 @@ function edges(blocks: readonly PlacedBlock[], target: number, links: Plan["link
 
 const thickness = (share: number): number => 0.6 + 3.4 * Math.abs(share);
 
-/** The tile that an arrow key leads to: the next of the same column, or the nearest of the neighbouring one. */
-export function neighbour(blocks: readonly PlacedBlock[], from: PlacedTile, key: string): PlacedTile | null {
-  const column = blocks.find((block) => block.tiles.includes(from))?.column ?? -1;
-  const inColumn = (k: number): PlacedTile[] => blocks.filter((block) => block.column === k).flatMap((block) => block.tiles);
-  const best = (tiles: readonly PlacedTile[], cost: (tile: PlacedTile) => number): PlacedTile | null =>
-    tiles.reduce<PlacedTile | null>((found, tile) => (cost(tile) < Infinity && (!found || cost(tile) < cost(found)) ? tile : found), null);
-  const ways: Readonly<Record<string, () => PlacedTile | null>> = {
+export const cellsOf = (block: PlacedBlock): readonly Cell[] => [...block.tiles, ...block.piles];
+
+/** The tile or pile that an arrow key leads to: the next of the same column, or the nearest of the neighbouring one. */
+export function neighbour(blocks: readonly PlacedBlock[], from: Cell, key: string): Cell | null {
+  const column = blocks.find((block) => cellsOf(block).includes(from))?.column ?? -1;
+  const inColumn = (k: number): Cell[] => blocks.filter((block) => block.column === k).flatMap(cellsOf);
+  const best = (cells: readonly Cell[], cost: (cell: Cell) => number): Cell | null =>
+    cells.reduce<Cell | null>((found, tile) => (cost(tile) < Infinity && (!found || cost(tile) < cost(found)) ? tile : found), null);
+  const ways: Readonly<Record<string, () => Cell | null>> = {
     ArrowUp: () => best(inColumn(column), (tile) => (tile.y < from.y ? from.y - tile.y + Math.abs(tile.x - from.x) * 4 : Infinity)),
     ArrowDown: () => best(inColumn(column), (tile) => (tile.y > from.y ? tile.y - from.y + Math.abs(tile.x - from.x) * 4 : Infinity)),
     ArrowLeft: () => sideways(-1),
     ArrowRight: () => sideways(1),
   };
-  const sideways = (by: 1 | -1): PlacedTile | null => {
+  const sideways = (by: 1 | -1): Cell | null => {
     const beside = best(inColumn(column), (tile) => (tile.y === from.y && (tile.x - from.x) * by > 0 ? Math.abs(tile.x - from.x) : Infinity));
     if (beside) return beside;
     const count = Math.max(...blocks.map((block) => block.column));

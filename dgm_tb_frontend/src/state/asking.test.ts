@@ -50,21 +50,16 @@ describe("a question to the worker", () => {
     expect(replies).toBe(before);
   });
 
-  it("leaves the worker to another tab that took it, longer each time", async () => {
+  it("waits in line behind another tab's, and says so", async () => {
     const target = signal<Answer<Done>>(unasked());
-    const nodes = [0, 9, 0, 9, 0];
-    const once = vi.fn(() => Promise.resolve(nodes.length ? { state: "running", nodes: nodes.shift()! } as const : done(1)));
-    pursue(target, "a", false, once);
-    await settled(600);
-    expect(once).toHaveBeenCalledTimes(3);
-    await settled(1900);
-    expect(once).toHaveBeenCalledTimes(3);
-    await settled(100);
-    expect(once).toHaveBeenCalledTimes(4);
-    await settled(300 + 3900);
-    expect(once).toHaveBeenCalledTimes(5);
-    await settled(100);
-    expect(current(target.value)?.value).toBe(1);
+    const replies = [{ state: "waiting", nodes: 0 } as const, { state: "running", nodes: 3 } as const, { state: "waiting", nodes: 0 } as const, done(1)];
+    const seen: unknown[] = [];
+    pursue(target, "a", false, () => Promise.resolve(replies.shift()!));
+    for (const milliseconds of [0, 300, 300, 300]) {
+      await settled(milliseconds);
+      seen.push([target.value.state, target.value.elsewhere, target.value.nodes]);
+    }
+    expect(seen).toEqual([["waiting", true, 0], ["running", false, 3], ["waiting", true, 0], ["done", false, 0]]);
   });
 
   it("is told failed with the server's sentence, and can be asked again", async () => {

@@ -1,4 +1,4 @@
-/** Questions to the worker behind the server: one at a time, asked again while it computes. It drops one when another comes. */
+/** Questions to the worker behind the server: one at a time, asked again while it computes. It drops a tab's when another of that tab comes. */
 
 import type { Signal } from "@preact/signals";
 import type { Failed, Running } from "../api/credit";
@@ -6,14 +6,13 @@ import { sentence } from "./resource";
 
 /** Milliseconds between two looks at what the worker has. */
 const PERIOD = 300;
-/** Milliseconds that another tab is left alone when it took the worker, doubled each time: or neither would ever get an answer. */
-const YIELD = 2000;
-const LONGEST_YIELD = 32_000;
 
 export interface Answer<T> {
   /** The question last asked. */
   readonly key: string;
   readonly state: "idle" | "waiting" | "running" | "done" | "failed";
+  /** Of one that waits, whether it is for others, such as another tab, and not for this tab's own questions. */
+  readonly elsewhere: boolean;
   readonly data: T | null;
   /** The question that `data` answers. */
   readonly dataKey: string;
@@ -23,7 +22,7 @@ export interface Answer<T> {
   readonly nodes: number;
 }
 
-export const unasked = <T>(): Answer<T> => ({ key: "", state: "idle", data: null, dataKey: "", message: "", nodes: 0 });
+export const unasked = <T>(): Answer<T> => ({ key: "", state: "idle", data: null, dataKey: "", message: "", nodes: 0, elsewhere: false });
 
 /** Of an answer, whether it is to the question asked last. */
 export const current = <T>(answer: Answer<T>): T | null => (answer.dataKey === answer.key ? answer.data : null);
@@ -49,20 +48,15 @@ export function pursue<T extends object>(target: Signal<Answer<T>>, key: string,
 async function settle<T extends object>(target: Signal<Answer<T>>, key: string, once: (signal: AbortSignal) => Promise<Running | Failed | T>, signal: AbortSignal): Promise<void> {
   const say = (part: Partial<Answer<T>>): void => void (!signal.aborted && target.peek().key === key && (target.value = { ...target.peek(), ...part }));
   say({ state: "running" });
-  let [nodes, yielded] = [0, YIELD / 2];
   try {
     for (;;) {
       const reply = await once(signal);
       if (signal.aborted) return;
       const state = (reply as { state?: string }).state;
-      if (state === "failed") return say({ state: "failed", message: (reply as Failed).message });
-      if (state !== "running") return say({ state: "done", data: reply as T, dataKey: key });
-      const now = (reply as Running).nodes ?? 0;
-      // What was looked at is lost only where somebody else asked something meanwhile.
-      const taken = now < nodes;
-      if (taken) yielded = Math.min(LONGEST_YIELD, 2 * yielded);
-      say({ nodes: (nodes = now) });
-      await pause(taken ? yielded : PERIOD, signal);
+      if (state === "failed") return say({ state: "failed", message: (reply as Failed).message, elsewhere: false });
+      if (state !== "running" && state !== "waiting") return say({ state: "done", data: reply as T, dataKey: key, elsewhere: false });
+      say({ state, nodes: (reply as Running).nodes ?? 0, elsewhere: state === "waiting" });
+      await pause(PERIOD, signal);
     }
   } catch (error) {
     say({ state: "failed", message: sentence(error) });

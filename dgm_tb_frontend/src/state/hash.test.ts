@@ -6,6 +6,7 @@ const FULL: LinkState = {
   run: "a/b=c&d ü", quantity: "weight_gradient", statistic: "zero_fraction", scale: "robust", program: "backward#1", focus: 0, range: [3, 700], window: 7,
   open: new Set(["enc.b,0", "dec"]), node: "dec.conv#1", units: [5, 0, 511], lines: 500,
   cause: { method: "change", from: 1200, to: 1303, batch: "same", of: "gradient" },
+  trail: [{ node: "enc:a;b", units: [1, 300] }, { node: "dec", units: [] }],
 };
 
 describe("the hash", () => {
@@ -37,6 +38,19 @@ describe("the hash", () => {
       expect(rest).toEqual(defaults);
       expect(run === null || part.includes("run")).toBe(true);
     });
+
+  it("keeps the last stops of a way that is too long for an address", () => {
+    const stops = Array.from({ length: 12 }, (_, k) => ({ node: `encoder.layer${k}`, units: Array.from({ length: 40 }, (_, unit) => unit) }));
+    const hash = writeHash("", { ...DEFAULT_LINK, trail: stops });
+    expect(hash.length).toBeLessThan(2000);
+    const kept = readHash(hash).trail;
+    expect(kept.length).toBeGreaterThan(3);
+    expect(kept).toEqual(stops.slice(-kept.length));
+  });
+
+  it("drops stops that are none", () => {
+    expect(readHash("#p.dgm.trail=a:1;b;:3;;c:x,2").trail).toEqual([{ node: "a", units: [1] }, { node: "c", units: [2] }]);
+  });
 
   it("drops units that are none", () => {
     expect(readHash("#p.dgm.units=1,x,-2,3.5,7,").units).toEqual([1, 7]);

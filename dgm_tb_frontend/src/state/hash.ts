@@ -2,7 +2,7 @@
 
 import { QUANTITIES, STATISTICS, type Quantity, type Statistic } from "../api/types";
 import type { ScaleName } from "../lib/scale";
-import type { Cause } from "./credit";
+import type { Cause, Stop } from "./cause";
 import { DEFAULT_LINES, DEFAULT_WINDOW, type Range, WHOLE } from "./atoms";
 
 export interface LinkState {
@@ -19,12 +19,14 @@ export interface LinkState {
   readonly units: readonly number[];
   readonly lines: number;
   readonly cause: Cause | null;
+  /** Targets that were left on the way to the present one. */
+  readonly trail: readonly Stop[];
 }
 
 export const DEFAULT_LINK: LinkState = {
   run: null, quantity: "activation", statistic: "mean", scale: "symlog", program: null, focus: null, range: null,
   window: DEFAULT_WINDOW, open: null, node: null, units: [], lines: DEFAULT_LINES,
-  cause: null,
+  cause: null, trail: [],
 };
 
 const PREFIX = "p.dgm.";
@@ -50,6 +52,27 @@ const within = (low: number, high: number): Codec<number> => ({
   },
 });
 const integers = (text: string): number[] => text.split(",").map(finite).filter((v): v is number => v !== undefined && v >= 0 && Number.isInteger(v));
+
+/** Characters of the address that the way may take; of a longer one the last stops are kept. */
+const LONGEST_WAY = 1000;
+
+const stopText = ({ node, units }: Stop): string => `${encodeURIComponent(node)}:${units.join(",")}`;
+
+const way: Codec<readonly Stop[]> = {
+  write: (stops) => {
+    let kept: string[] = [];
+    for (const stop of [...stops].reverse()) {
+      const longer = [stopText(stop), ...kept];
+      if (longer.join(";").length > LONGEST_WAY) break;
+      kept = longer;
+    }
+    return kept.length ? kept.join(";") : null;
+  },
+  read: (text) => text.slice(0, LONGEST_WAY).split(";").flatMap((part) => {
+    const [node, units] = part.split(":");
+    return node && units !== undefined ? [{ node: decode(node), units: integers(units) }] : [];
+  }),
+};
 
 const CODECS: { readonly [K in keyof LinkState]: Codec<LinkState[K]> } = {
   run: name,
@@ -84,6 +107,7 @@ const CODECS: { readonly [K in keyof LinkState]: Codec<LinkState[K]> } = {
       return method === "change" || method === "value" ? { method, from: step(from), to: step(to), batch: batch === "same" ? "same" : "own", of: what } : undefined;
     },
   },
+  trail: way,
 };
 
 const KEYS = Object.keys(CODECS) as (keyof LinkState)[];

@@ -3,7 +3,7 @@
 import { batch } from "@preact/signals";
 import { chooseNode, chooseUnits, clearRange, followLive, moveFocus, toggleWhole } from "./actions";
 import * as atoms from "./atoms";
-import { cause, closeCause, why } from "./credit";
+import { cause, closeCause, why } from "./cause";
 
 interface Shortcut {
   readonly keys: readonly string[];
@@ -44,7 +44,7 @@ export const GESTURES: readonly (readonly [shown: string, means: string])[] = [
   ["Click a line", "choose its unit; with Shift several"],
   ["Drag across lines", "choose all units whose lines are touched"],
   ["Click ◆ under the loss", "explain the change to that deep snapshot"],
-  ["Click a tile", "make that unit the next target; the way back stands above"],
+  ["Click a tile or a pile", "make its unit or units the next target; the way back stands above"],
   ["← → ↑ ↓ on a tile", "to the tiles around it"],
 ];
 

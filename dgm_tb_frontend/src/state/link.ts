@@ -3,7 +3,7 @@
 import { batch, effect } from "@preact/signals";
 import { readAddress, watchAddress, writeAddress } from "../lib/host";
 import * as atoms from "./atoms";
-import { cause } from "./credit";
+import { cause, keepTrail, trail } from "./cause";
 import { type LinkState, readHash, writeHash } from "./hash";
 
 function current(): LinkState {
@@ -21,6 +21,7 @@ function current(): LinkState {
     units: atoms.chosenUnits.value,
     lines: atoms.lineBudget.value,
     cause: cause.value,
+    trail: cause.value ? trail.value : [],
   };
 }
 
@@ -39,6 +40,7 @@ function restore(link: LinkState): void {
     atoms.chosenUnits.value = link.units;
     atoms.lineBudget.value = link.lines;
     cause.value = link.cause;
+    keepTrail(link.trail);
     if (link.node !== null) atoms.revealed.value = { node: link.node, times: (atoms.revealed.peek()?.times ?? 0) + 1 };
   });
 }

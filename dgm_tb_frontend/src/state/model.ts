@@ -7,7 +7,8 @@
 
 import { isGroup, nameOf } from "../lib/hierarchy";
 import * as atoms from "./atoms";
-import { cause, credited, deepSteps, explained, from, origin, outcome, ranked, target, to, trail, trial } from "./credit";
+import { credited, deepSteps, onward, origin, outcome, ranked, trial } from "./answers";
+import { cause, explained, from, target, to, trail } from "./cause";
 import { boxScore, focus, following, layerGap, open, ranking, run, snapshots, span, thinned } from "./getters";
 import { probes } from "./probes";
 import { picture } from "./tableau";
@@ -80,12 +81,15 @@ export const model = {
     const reply = answer.dataKey === answer.key ? answer.data : null;
     return {
       target: target.peek(), of: explained.peek(), method: how.method, batch: how.batch, from: from.peek(), to: to.peek(), trail: trail.peek().map((stop) => ({ ...stop })),
-      state: answer.state, message: answer.message, before: reply?.before ?? null, after: reply?.after ?? null, gap: reply?.gap ?? null, converged: reply?.converged ?? null, pathNodes: reply?.nodes ?? answer.nodes,
+      state: answer.state, message: answer.message, laterState: onward.peek().state, before: reply?.before ?? null, after: reply?.after ?? null, gap: reply?.gap ?? null, converged: reply?.converged ?? null, pathNodes: reply?.nodes ?? answer.nodes,
       aim: shown?.target ?? null,
-      columns: shown?.columns.map(({ scale, blocks }) => ({ scale, blocks: blocks.map(({ node, units, sum, tiles, others }) => ({ node, units, sum, tiles: tiles.map(({ unit, credit, share }) => ({ unit, credit, share })), others: others.count })) })) ?? [],
-      samples: { ...ranked.peek() }, origin: origin.peek().data?.origin ?? null, originState: origin.peek().state,
-      trial: trial.peek(), outcome: outcome.peek().data, outcomeState: outcome.peek().state,
+      columns: shown?.columns.map(({ scale, blocks }) => ({ scale, blocks: blocks.map(({ node, units, sum, tiles, piles }) => ({ node, units, sum, tiles: tiles.map(({ unit, credit, share }) => ({ unit, credit, share })), others: piles.reduce((count, { units }) => count + units.length, 0) })) })) ?? [],
+      samples: { ...ranked.peek() },       trial: trial.peek(), outcome: outcome.peek().data, outcomeState: outcome.peek().state,
     };
+  },
+  /** Where values ceased to be finite, as far as that was asked and answered. */
+  get origin() {
+    return { state: origin.peek().state, message: origin.peek().message, ...origin.peek().data?.origin };
   },
   /** Steps of the deep snapshots. */
   get deep(): number[] {

@@ -5,6 +5,7 @@ import * as atoms from "../state/atoms";
 import { run } from "../state/getters";
 import { handleKey } from "../state/keys";
 import { Bar } from "./bar";
+import { Failure } from "./credit/origin";
 import { CreditPanel } from "./credit/panel";
 import { Empty, emptyReason } from "./empty";
 import { GraphPanel } from "./graph";
@@ -26,6 +27,7 @@ export function App() {
       {reason ? <Empty reason={reason} /> : !run.value ? <Skeletons /> : (
         <main class={atoms.chosenNode.value === null ? "panels" : "panels with-cause"}>
           <LossPanel />
+          <Failure />
           <div class="split">
             <GraphPanel />
             <LayerPanel />

@@ -8,7 +8,7 @@ import { formatCount, formatValue } from "../lib/numbers";
 import { WORDS } from "../lib/words";
 import { clearRange, toggleMetric, toggleWhole } from "../state/actions";
 import * as atoms from "../state/atoms";
-import { deepSteps } from "../state/credit";
+import { deepSteps } from "../state/answers";
 import { focus, lossScale, metrics, programLabel, thinned } from "../state/getters";
 import { Segments } from "./control";
 import { mountLossChart } from "./losschart";

@@ -3,7 +3,8 @@
 import type { Credit } from "../../api/credit";
 import { CAUSE_WORDS, percent, signed } from "../../lib/causewords";
 import { byModule, largest, type Part, share } from "../../lib/share";
-import { cause, credited } from "../../state/credit";
+import { credited } from "../../state/answers";
+import { cause } from "../../state/cause";
 
 const MODULES = 10;
 

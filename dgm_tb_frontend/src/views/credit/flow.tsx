@@ -1,20 +1,22 @@
-/** Layers before ◄ target ► after: units as tiles, strong edges, a stack for the rest. A click on a tile walks on to it. */
+/** Layers before ◄ target ► after: units as tiles, strong edges, piles for the rest. A click on one walks on to it. */
 
 import { useEffect, useRef } from "preact/hooks";
 import { effect, signal } from "@preact/signals";
 import { drawTiles } from "../../canvas/tiles";
 import { Surface } from "../../canvas/surface";
-import { CAUSE_WORDS, percent, signed } from "../../lib/causewords";
+import { CAUSE_WORDS, percent, pileName, signed } from "../../lib/causewords";
 import { css, diverging } from "../../lib/diverging";
 import { formatCount } from "../../lib/numbers";
-import { PALETTES } from "../../lib/palette";
-import { neighbour, type PlacedBlock, type PlacedTile, SIZES } from "../../lib/tableau";
+import { type Cell, neighbour, type PlacedBlock, type PlacedPile, type PlacedTile, SIZES } from "../../lib/tableau";
 import { share } from "../../lib/share";
 import * as atoms from "../../state/atoms";
-import { credited, explained, onward, reach, threshold, tileBudget, to, walkTo } from "../../state/credit";
+import { credited, onward } from "../../state/answers";
+import { explained, to, walkTo } from "../../state/cause";
+import { reach, threshold, tileBudget } from "../../state/tableau";
 import { hierarchy } from "../../state/getters";
 import { aimed, picture, type Picture, room } from "../../state/tableau";
 import { Slider } from "../control";
+import { mapsOf, tilePicture } from "./tilepicture";
 import { TARGET } from "./trail";
 
 const TILES = { min: 6, max: 42, step: 6 };
@@ -59,6 +61,7 @@ function Footer({ shown }: { shown: Picture }) {
         <span title={CAUSE_WORDS.share}>−1 pulls down<i class="key-diverging" style={{ background: `linear-gradient(90deg, ${stops})` }} />pushes up +1</span>
         <span title={CAUSE_WORDS.edge}><i class="key-edge" />a unit’s credit on its way</span>
         {before + after > 0 && <span>{before > 0 && `${before} earlier`}{before > 0 && after > 0 && ", "}{after > 0 && `${after} later`} columns not shown</span>}
+        <WithoutLater shown={shown} />
         {shown.idle.length > 0 && <span title={shown.idle.join(", ")}>{formatCount(shown.idle.length)} layer{shown.idle.length > 1 ? "s take" : " takes"} no part</span>}
       </span>
       <span class="flow-tools">
@@ -70,15 +73,13 @@ function Footer({ shown }: { shown: Picture }) {
   );
 }
 
-const mapsOf = (block: PlacedBlock, shown: Picture) => (block.column > shown.target ? shown.later : credited.peek().data)?.maps.get(block.block.node) ?? null;
-
 function Tableau({ shown }: { shown: Picture }) {
   const host = useRef<HTMLDivElement>(null);
   const { tableau, target } = shown;
   useEffect(() => {
     const surface = new Surface(host.current!, (_, context) => {
       const now = picture.peek();
-      if (now) drawTiles(context, { tableau: now.tableau, target: now.target, maps: (block) => mapsOf(block, now), threshold: threshold.peek(), hovered: hovered.peek(), theme: atoms.theme.peek(), palette: PALETTES[atoms.theme.peek()] });
+      if (now) drawTiles(context, tilePicture(now, hovered.peek()));
     });
     const stop = effect(() => {
       void [picture.value, threshold.value, hovered.value, atoms.theme.value];
@@ -88,14 +89,14 @@ function Tableau({ shown }: { shown: Picture }) {
   }, []);
   const tiles = tableau.blocks.flatMap((block) => block.tiles);
   const roving = hovered.value && tiles.includes(hovered.value) ? hovered.value : tiles[0];
-  const key = (event: KeyboardEvent, tile: PlacedTile): void => {
+  const key = (event: KeyboardEvent, cell: Cell): void => {
     if (!event.key.startsWith("Arrow")) return;
     // Also where they lead no farther: elsewhere they move the focus.
     event.preventDefault();
     event.stopPropagation();
-    const next = neighbour(tableau.blocks, tile, event.key);
+    const next = neighbour(tableau.blocks, cell, event.key);
     if (!next) return;
-    hovered.value = next;
+    hovered.value = "unit" in next ? next : null;
     host.current!.querySelector<HTMLElement>(`[data-testid="${testId(next)}"]`)?.focus();
   };
   return (
@@ -112,44 +113,63 @@ function Tableau({ shown }: { shown: Picture }) {
             <small>{tile.unit}</small><b>{signed(tile.credit, 2)}</b>
           </button>
         )))}
+        {tableau.blocks.flatMap((block) => block.piles.map((pile) => <PileButton key={testId(pile)} pile={pile} onKeyDown={(event) => key(event, pile)} />))}
         <Tip shown={shown} />
       </div>
     </>
   );
 }
 
-export const testId = (tile: { readonly node: string; readonly unit: number }): string => `tile-${tile.node}-${tile.unit}`;
+const testId = (cell: Cell): string => ("unit" in cell ? `tile-${cell.node}-${cell.unit}` : `pile-${cell.node}-${cell.way}`);
+
+/** Units that share a place: a click makes them the target together. */
+function PileButton({ pile, onKeyDown }: { pile: PlacedPile; onKeyDown: (event: KeyboardEvent) => void }) {
+  const does = `${formatCount(pile.units.length)} more units of ${pile.node} that ${pile.way === "up" ? "push up" : "pull down"}, together ${signed(pile.sum)}`;
+  const most = pile.units.length > atoms.MOST_UNITS ? `the ${formatCount(atoms.MOST_UNITS)} strongest of them` : "them";
+  return (
+    <button type="button" class="tile" data-testid={testId(pile)} tabIndex={-1} style={{ left: `${pile.x - 3}px`, top: `${pile.y - 1}px`, width: `${SIZES.cell - 4}px`, height: `${SIZES.row - 2}px` }}
+      title={`${does}. Click: who did this, of ${most}?`} aria-label={`${does}. Make ${most} the target`} onMouseEnter={() => (hovered.value = null)} onKeyDown={onKeyDown}
+      onClick={(event) => (walkTo({ node: pile.node, units: pile.units.slice(0, atoms.MOST_UNITS).sort((a, b) => a - b) }), event.detail === 0 && document.getElementById(TARGET)?.focus())}>
+      <small>{pileName(pile)}</small><b>{signed(pile.sum, 2)}</b>
+    </button>
+  );
+}
 
 /** What the columns on each side say. */
 function Sides({ shown }: { shown: Picture }) {
   const { tableau, target } = shown;
   const middle = tableau.blocks.find((block) => block.column === target)!;
   const later = tableau.blocks.find((block) => block.column === target + 1);
-  const waiting = explained.value === "activation" && (onward.value.state === "waiting" || onward.value.state === "running");
-  const failed = onward.value.state === "failed" ? onward.value.message : null;
   return (
     <div class="sides" style={{ width: `${tableau.width}px` }}>
       <span style={{ left: 0, width: `${middle.x - 20}px` }} class="side-before">{target > 0 ? <abbr title={CAUSE_WORDS.credit}>Before: how much of it goes through each unit</abbr> : "Nothing in the network comes before it"}</span>
       <span style={{ left: `${middle.x - 10}px`, width: `${middle.width + 16}px` }} class="side-target">◄ target ►</span>
-      {(later || waiting || failed || shown.broken) && <span style={{ left: `${middle.x + middle.width + 24}px` }} class="side-after" title={failed ?? undefined}>
-        {failed ? "After: could not be computed" : waiting && !later ? "After: being computed …" : shown.broken ? "After: its gradient is not finite everywhere" : <abbr title={CAUSE_WORDS.after}>{explained.value === "gradient" ? "After: how much of it goes through each unit" : `After: what its gradient at step ${formatCount(to.value ?? 0)} comes through`}</abbr>}</span>}
+      {later && <span style={{ left: `${middle.x + middle.width + 24}px` }} class="side-after">
+        <abbr title={CAUSE_WORDS.after}>{explained.value === "gradient" ? "After: how much of it goes through each unit" : `After: what its gradient at step ${formatCount(to.value ?? 0)} comes through`}</abbr></span>}
     </div>
   );
 }
 
+/** Why there are no columns after the target, though there could be. */
+function WithoutLater({ shown: { unsound } }: { shown: Picture }) {
+  const { state, message } = onward.value;
+  if (explained.value !== "activation") return null;
+  if (state === "failed") return <span class="no-later" title={message} data-testid="no-later">what comes after could not be computed</span>;
+  if (state === "waiting" || state === "running") return <span class="no-later">what comes after is being computed …</span>;
+  return unsound.length ? <span class="no-later" title={`Its gradient is not finite in ${unsound.join(", ")}`} data-testid="no-later">nothing drawn after it: gradients not finite</span> : null;
+}
+
 /** A layer's name and what passes through it altogether; beneath its tiles what all other units add up to. */
-function Layer({ block: { block, x, y, width, stack, column }, shown }: { block: PlacedBlock; shown: Picture }) {
+function Layer({ block: { block, x, y, width, column }, shown }: { block: PlacedBlock; shown: Picture }) {
   const whole = wholeOf(column, shown);
   const kind = hierarchy.value?.nodes.get(block.node)?.role;
   const name = block.node.split(".").slice(-2).join(".");
   return (
     <>
-      <div class={column === shown.target ? "layer-head aim" : "layer-head"} style={{ left: `${x - 2}px`, top: `${y}px`, width: `${width + SIZES.gap - 6}px` }} data-testid={`column-${block.node}`}>
+      <div class={column === shown.target ? "layer-head aim" : "layer-head"} style={{ left: `${x - 2}px`, top: `${y}px`, width: `${Math.min(width + SIZES.gap - 6, shown.tableau.width - x)}px` }} data-testid={`column-${block.node}`}>
         <b title={`${block.node}${kind ? `, ${kind}` : ""}, ${formatCount(block.units)} units`}>{name}</b>
         <small>{block.nonfinite ? <span class="bad-mark">{formatCount(block.nonfinite)} not finite</span> : <>{signed(block.sum, 2)}{column !== shown.target && Number.isFinite(whole) && whole !== 0 ? ` · ${percent(block.sum, whole)}` : ""}</>}</small>
       </div>
-      {stack && <div class="stack" style={{ left: `${stack.x - 3}px`, top: `${stack.y - 1}px`, width: `${SIZES.cell}px`, height: `${SIZES.row}px` }} data-testid={`others-${block.node}`}
-        title={`${formatCount(block.others.count)} other units of ${block.node} add up to ${signed(block.others.sum)}`}><small>+{formatCount(block.others.count)} others</small><b>{signed(block.others.sum, 2)}</b></div>}
     </>
   );
 }

@@ -4,13 +4,16 @@ import { useEffect, useRef } from "preact/hooks";
 import { targetName } from "../../lib/causewords";
 import { formatCount } from "../../lib/numbers";
 import * as atoms from "../../state/atoms";
-import { broken, cause, closeCause, contents, credited, deepList, deepSteps, from, jumpers, offTape, retryCredit, target, to, why } from "../../state/credit";
+import { broken, contents, credited, deepList, deepSteps } from "../../state/answers";
+import { cause, closeCause, from, jumpers, target, to, why } from "../../state/cause";
+import { offTape, problem, retryCredit } from "../../state/evidence";
 import { layerGap } from "../../state/getters";
 import { Balance } from "./balance";
 import { Flow } from "./flow";
 import { Steps } from "./steps";
 import { OriginNote } from "./origin";
 import { Samples } from "./samples";
+import { Save } from "./save";
 import { Summary } from "./summary";
 import { Test } from "./trial";
 import { Trail } from "./trail";
@@ -43,7 +46,7 @@ function Open() {
   useEffect(() => section.current?.scrollIntoView?.({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" }), []);
   const answer = credited.value;
   const none = deepList.value.data !== null && !deepSteps.value.length;
-  const problem = answer.state === "failed" ? answer.message : contents.value.error ?? deepList.value.error;
+  const failed = problem.value !== null && answer.data === null;
   const busy = answer.state === "waiting" || answer.state === "running" || answer.state === "idle";
   const stale = answer.data !== null && answer.dataKey !== answer.key;
   return (
@@ -53,6 +56,7 @@ function Open() {
         <Trail />
         <div class="panel-tools">
           {!none && <Steps />}
+          {!none && <Save />}
           <button type="button" class="icon" aria-label="Close the cause" title="Close (Esc)" data-testid="credit-close" onClick={closeCause}>×</button>
         </div>
       </header>
@@ -60,17 +64,17 @@ function Open() {
         <>
           <Summary />
           <OriginNote />
-          {problem !== null && (
+          {problem.value !== null && (
             <div class="cause-failed" role="alert" data-testid="credit-failed">
-              <span>{problem}</span>
+              <span>{problem.value}</span>
               <button type="button" class="button" data-testid="credit-retry" onClick={retryCredit}>Try again</button>
             </div>
           )}
           <div class={stale ? "cause-body stale" : "cause-body"}>
-            {!broken.value && !offTape.value && <Flow />}
+            {!failed && !broken.value && !offTape.value && <Flow />}
             <div class="cause-columns">
-              {!broken.value && !offTape.value && <><Balance /><Samples /></>}
-              <Test />
+              {!failed && !broken.value && !offTape.value && <><Balance /><Samples /></>}
+              {contents.value.data && <Test />}
             </div>
           </div>
         </>

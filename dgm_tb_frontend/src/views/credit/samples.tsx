@@ -8,7 +8,9 @@ import { PALETTES } from "../../lib/palette";
 import { responsible } from "../../lib/patch";
 import { largest, share } from "../../lib/share";
 import * as atoms from "../../state/atoms";
-import { bySample, credited, imageInput, inputs, overlaid, pictures, ranked } from "../../state/credit";
+import { bySample, credited, pictures, ranked } from "../../state/answers";
+import { imageInput, inputs } from "../../state/evidence";
+import { overlaid } from "../../state/tableau";
 
 export function Samples() {
   const { abnormal, normal } = ranked.value;

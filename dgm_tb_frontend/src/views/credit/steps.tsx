@@ -3,7 +3,8 @@
 import type { Of } from "../../api/credit";
 import { CAUSE_WORDS } from "../../lib/causewords";
 import { formatCount } from "../../lib/numbers";
-import { cause, change, chooseDeep, deepSteps, explained, from, to } from "../../state/credit";
+import { deepSteps } from "../../state/answers";
+import { cause, change, chooseDeep, explained, from, to } from "../../state/cause";
 import { Choice, Segments } from "../control";
 
 export function Steps() {

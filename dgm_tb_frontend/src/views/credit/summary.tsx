@@ -5,7 +5,9 @@ import { CAUSE_WORDS, completenessWords, OF, signed, targetName } from "../../li
 import { formatCount, formatValue } from "../../lib/numbers";
 import { cancelling, completeness } from "../../lib/share";
 import { MOST_UNITS } from "../../state/atoms";
-import { cause, change, chooseDeep, credit, credited, deepSteps, explained, from, lost, offTape, target, to, walkTo } from "../../state/credit";
+import { credited, deepSteps } from "../../state/answers";
+import { cause, change, chooseDeep, explained, from, lost, target, to, walkTo } from "../../state/cause";
+import { credit, offTape } from "../../state/evidence";
 
 /** Places on the path that are looked at in any case, before it is given up. */
 const PATH = 128;
@@ -19,6 +21,7 @@ export function Summary() {
       {gone !== null && <p class="cause-note">Step {formatCount(gone)} is no deep snapshot any more; the nearest one is shown instead.</p>}
       {reply ? <Numbers reply={reply} /> : <Waiting />}
       {reply === null && answer.state === "running" && <Progress nodes={answer.nodes} />}
+      {reply === null && answer.state === "waiting" && <p class="cause-note" data-testid="credit-waiting">{answer.elsewhere ? "Waiting: a question from elsewhere, such as another tab, is being computed." : "Waiting for the question before it."}</p>}
     </div>
   );
 }
@@ -33,7 +36,6 @@ function Waiting() {
       {deepSteps.value[1] !== undefined && <button type="button" class="button" onClick={() => chooseDeep(deepSteps.value[1]!)}>Explain the change to {formatCount(deepSteps.value[1])}</button>}
     </p>
   );
-  if (credited.value.state === "failed") return null;
   return <p class="cause-target">{capital(OF[explained.value])}{explained.value === "loss" ? "" : ` of ${targetName(aim.node, aim.units)}`}{until === null ? "" : how.method === "change"
     ? `, from step ${formatCount(since!)} to ${formatCount(until)}` : ` at step ${formatCount(until)}`}</p>;
 }

@@ -1,7 +1,7 @@
 /** The way walked back along the blame: each target that was left can be gone back to. */
 
 import { targetName } from "../../lib/causewords";
-import { explained, target, trail, walkBack } from "../../state/credit";
+import { explained, target, trail, walkBack } from "../../state/cause";
 
 /** Where the keyboard goes once a tile has become the target. */
 export const TARGET = "credit-target";

@@ -4,13 +4,15 @@ import { useState } from "preact/hooks";
 import type { ChangeKind } from "../../api/credit";
 import { outcomeWords, percent, triedWords, verdict } from "../../lib/causewords";
 import { formatCount, formatValue } from "../../lib/numbers";
-import { lastAtOrBefore } from "../../lib/axis";
-import * as atoms from "../../state/atoms";
-import { contents, credited, explained, from, lossAt, outcome, ranked, target, to, trial, type Trial, tryOut } from "../../state/credit";
+import { contents, credited, lossAt, outcome, ranked, trial, type Trial } from "../../state/answers";
+import { explained, from, target, to } from "../../state/cause";
+import { tryOut } from "../../state/evidence";
+import { CLAMP, recordedRange } from "../../state/proposal";
 import { Segments } from "../control";
 
-/** Where the recorded range is not known. */
-const CLAMP = [-6, 6] as const;
+/** Where the page goes when the proposed test is run from elsewhere. */
+export const TEST = "credit-test";
+
 /** Samples that are put back. */
 const TOP = 4;
 
@@ -20,18 +22,6 @@ const KINDS: readonly { readonly value: ChangeKind; readonly label: string; read
   { value: "restore-weights", label: "Weights", title: "The layer’s weights as they were at the earlier step" },
   { value: "restore-samples", label: "Samples", title: "The samples that show it most, put back to those of the earlier step’s batch" },
 ];
-
-/** The least and the greatest that the chosen units were at a step, as recorded; null where that is not known. */
-function recordedRange(step: number | null): readonly [number, number] | null {
-  const data = atoms.neuron.value.data;
-  if (!data || step === null || data.quantity !== "activation") return null;
-  const at = lastAtOrBefore(data.step, step);
-  const [low, high] = (["min", "max"] as const).map((name) => data.statistics.indexOf(name));
-  if (at < 0 || low! < 0 || high! < 0) return null;
-  const all = (row: number): number[] => data.units.map((_, unit) => data.values[(unit * data.statistics.length + row) * data.step.length + at]!);
-  const found = [Math.min(...all(low!)), Math.max(...all(high!))] as const;
-  return found.every(Number.isFinite) && found[0] < found[1] ? [Number(found[0].toPrecision(2)), Number(found[1].toPrecision(2))] : null;
-}
 
 /** How much of the target's change goes through a layer, to choose by. */
 function through(node: string): string {
@@ -48,7 +38,7 @@ export function Test() {
   const [typed, setRange] = useState<readonly [string | null, string | null]>([null, null]);
   const at = chosen ?? aim.node;
   const own = at === aim.node;
-  const range = own ? recordedRange(previous) ?? CLAMP : CLAMP;
+  const range = own ? recordedRange.value ?? CLAMP : CLAMP;
   const [low, high] = typed.map((text, k) => Number(text ?? range[k])) as [number, number];
   const of = change === "restore-samples" ? [...ranked.value.abnormal.slice(0, TOP)].sort((a, b) => a - b) : own && change === "restore-units" ? aim.units : [];
   const nodes = [...new Set(Object.values(contents.value.data?.contents?.nodes ?? {}).flat())];
@@ -59,7 +49,7 @@ export function Test() {
   const before = trial.value?.previous ?? null;
   const usual = before === null ? undefined : lossAt(before);
   return (
-    <section class="cause-card test" data-testid="credit-test" aria-label="Test this cause">
+    <section class="cause-card test" id={TEST} data-testid="credit-test" aria-label="Test this cause">
       <h3>Test this cause</h3>
       <Segments label="What is changed" name="change" value={change} onChange={setChange} options={KINDS} />
       {change !== "restore-samples" && (
@@ -81,7 +71,7 @@ export function Test() {
       )}
       {next && <p class="muted">{triedWords(next)}, run step {formatCount(next.step)} again.</p>}
       <button type="button" class="button primary" data-testid="test-run" disabled={!next || problem !== null || state === "running" || state === "waiting"} title={problem ?? undefined} onClick={() => next && tryOut(next)}>
-        {state === "waiting" ? "Waits for the credit …" : state === "running" ? "Running …" : "Run it again"}</button>
+        {state === "waiting" ? (outcome.value.elsewhere ? "Waits for another tab …" : "Waits for the credit …") : state === "running" ? "Running …" : "Run it again"}</button>
       {problem && <p class="muted">{problem}.</p>}
       <div aria-live="polite">
         {state === "failed" && <p class="verdict refuted" role="alert" data-testid="test-failed">{outcome.value.message}</p>}

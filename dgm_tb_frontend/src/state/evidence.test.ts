@@ -1,6 +1,9 @@
+import { batch } from "@preact/signals";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import * as atoms from "./atoms";
-import { ANY_CAUSE, cause, change, chooseDeep, credited, deepList, explained, from, lost, startCredit, target, to, trail, walkBack, walkTo, why } from "./credit";
+import { credited, deepList } from "./answers";
+import { ANY_CAUSE, cause, change, chooseDeep, explained, from, keepTrail, LONGEST_TRAIL, lost, target, to, trail, walkBack, walkTo, why, whyDriver } from "./cause";
+import { failure, startCredit } from "./evidence";
 import { emptyResource } from "./resource";
 
 const steps = (...list: number[]): void =>
@@ -102,6 +105,34 @@ describe("a focus that moves", () => {
   });
 });
 
+describe("a step whose loss is not finite", () => {
+  const losses = (...list: number[]): void => void (atoms.loss.value = { ...atoms.loss.value, data: { ...atoms.loss.value.data!, columns: ["loss"], step: Float64Array.from(list.keys(), (k) => 10 * k),
+    values: [Float64Array.from(list)], logged: [Uint8Array.from(list, () => 1)], snapshots: Float64Array.of(0, 10, 20, 30), deep: new Float64Array() } });
+
+  it("is the first of the run, unless another is in focus", () => {
+    losses(1, 2, 3, 4);
+    expect(failure.value).toBeNull();
+    losses(1, 2, Infinity, NaN);
+    expect(failure.value).toEqual({ step: 20, here: false, deep: true });
+    atoms.pinned.value = 30;
+    expect(failure.value).toEqual({ step: 30, here: true, deep: true });
+    atoms.pinned.value = 10;
+    expect(failure.value).toEqual({ step: 20, here: false, deep: true });
+    steps(10, 30);
+    expect(failure.value?.deep).toBe(false);
+    atoms.pinned.value = null;
+  });
+
+  it("leads to those who drove it there: with the panel closed it opens, with it open the way there is kept", () => {
+    const driver = { node: "enc.var", units: [3, 7], shares: [0.7, 0.3], elasticity: 120, low: 0, high: 170 };
+    whyDriver(driver);
+    expect([target.value, cause.value, trail.value]).toEqual([{ node: "enc.var", units: [3, 7] }, ANY_CAUSE, []]);
+    [atoms.chosenNode.value, atoms.chosenUnits.value] = ["head", [1]];
+    whyDriver(driver);
+    expect([target.value, trail.value]).toEqual([{ node: "enc.var", units: [3, 7] }, [{ node: "head", units: [1] }]]);
+  });
+});
+
 describe("the way back along the blame", () => {
   it("grows by each target that is left, and leads back", () => {
     const stop = startCredit();
@@ -110,6 +141,22 @@ describe("the way back along the blame", () => {
     expect(trail.value.map(({ node }) => node)).toEqual(["head", "conv"]);
     walkBack(1);
     expect([atoms.chosenNode.value, atoms.chosenUnits.value, trail.value.length]).toEqual(["conv", [7], 1]);
+    stop();
+  });
+
+  it("is as long as an address can hold, the last stops of it", () => {
+    for (let unit = 0; unit < 20; unit++) walkTo({ node: "conv", units: [unit] });
+    expect(trail.value.map(({ units }) => units[0])).toEqual(Array.from({ length: LONGEST_TRAIL }, (_, k) => k + 19 - LONGEST_TRAIL));
+    walkTo({ node: "conv", units: [19] });
+    expect(trail.value).toHaveLength(LONGEST_TRAIL);
+  });
+
+  it("that an address says stays, until something else is chosen", () => {
+    batch(() => ([atoms.chosenNode.value, atoms.chosenUnits.value] = ["conv", [7]], keepTrail([{ node: "head", units: [1] }])));
+    const stop = startCredit();
+    expect(trail.value).toHaveLength(1);
+    atoms.chosenUnits.value = [8];
+    expect(trail.value).toEqual([]);
     stop();
   });
 
