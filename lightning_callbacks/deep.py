@@ -25,8 +25,10 @@ WARNED: Final = 16
 #: A recorded step takes up to three times as long; so many times its own duration must pass before the next one that
 #: nobody asked for, which keeps the cost below 3 %.
 REST: Final = 33.0
-#: So many steps under warnings are recorded at once; time earns them back at the same rate.
+#: So many steps under warnings are recorded at once, of one warning its first ones: the next may be the one that ends
+#: in NaN. Time earns them back at the same rate.
 ALLOWANCE: Final = 64
+OF_ONE_WARNING: Final = 12
 
 _log = logging.getLogger("lightning_callbacks")
 
@@ -44,27 +46,33 @@ class DeepSchedule:
     _ready: float = field(default=0.0, init=False)
     _geometric: int = field(default=0, init=False)
     _left: float = field(default=ALLOWANCE, init=False)
+    _warning: int = field(default=-1, init=False)  # the latest, by its first step
+    _of_it: int = field(default=0, init=False)  # were recorded
     _earned: float = field(default=0.0, init=False)  # up to when
     _seconds: float = field(default=0.0, init=False)  # that the last one took
 
-    def wants(self, step: int, *, warned: bool) -> bool:
-        """Whether a captured step is recorded too."""
+    def wants(self, step: int, *, warning: int | None) -> bool:
+        """Whether a captured step is recorded too; ``warning``: the first step of the one that lasts."""
         if self.every_n_steps == 0:
             return False
         self._earn()
         spared = self.every_n_steps == "auto" and self.clock() >= self._ready
-        return self.lasting(step) or spared or (warned and self._left >= 1)
+        few = warning != self._warning or self._of_it < OF_ONE_WARNING
+        return self.lasting(step) or spared or (warning is not None and few and self._left >= 1)
 
     def lasting(self, step: int) -> bool:
         """Whether a step's deep snapshot stays although later ones follow."""
         regular = isinstance(self.every_n_steps, int) and step % self.every_n_steps == 0
         return regular or step >= self._geometric
 
-    def recorded(self, step: int, seconds: float, *, warned: bool) -> None:
+    def recorded(self, step: int, seconds: float, *, warning: int | None) -> None:
         """Tells that a step was recorded, and how long it took."""
         if step >= self._geometric:
             self._geometric = max(1, 2 * step)
-        self._left -= warned
+        if warning is not None:
+            self._of_it = self._of_it + 1 if warning == self._warning else 1
+            self._warning = warning
+            self._left -= 1
         self._seconds = seconds
         self._ready = self.clock() + REST * seconds
 
@@ -151,20 +159,20 @@ class Deep:
         # A change needs two of them: both must fit.
         self._most_each, self._keeper, self._clock = min(most_each, keeper.most // 2), keeper, clock
         self._begun = 0.0
-        self._warned = False
+        self._warning: int | None = None
         self._failed = self._given_up = False
 
-    def begin(self, step: int, *, warned: bool) -> int:
+    def begin(self, step: int, *, warning: int | None) -> int:
         """How many bytes the tape of a step that is about to run may take; 0 where none is recorded."""
-        if self._given_up or not self._schedule.wants(step, warned=warned):
+        if self._given_up or not self._schedule.wants(step, warning=warning):
             return 0
-        self._begun, self._warned = self._clock(), warned
+        self._begun, self._warning = self._clock(), warning
         return self._most_each
 
     def end(self, step: int, made: Recorded, versions: Mapping[str, str]) -> Callable[[], int]:
         """What writes the step, for the writer's thread."""
-        lasting, warned = self._schedule.lasting(step), self._warned
-        self._schedule.recorded(step, self._clock() - self._begun, warned=warned)
+        lasting, warned = self._schedule.lasting(step), self._warning is not None
+        self._schedule.recorded(step, self._clock() - self._begun, warning=self._warning)
         tape = replace(made.tape, step=step, versions=versions)
 
         def write() -> int:

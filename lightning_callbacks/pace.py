@@ -59,9 +59,9 @@ class Pace:
         self.schedule = replace(self.schedule, last_step=step)
 
     @property
-    def warned(self) -> bool:
-        """Whether the step that was planned last is captured because a warning lasts."""
-        return self._warned
+    def warning(self) -> int | None:
+        """The step at which the warning began under which the step that was planned last is captured."""
+        return self._watch.began if self._warned else None
 
     def plan(self, step: int, stretch: int) -> Plan | None:
         """What is captured of ``step``, None for nothing; equal plans are one object."""

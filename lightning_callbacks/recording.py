@@ -210,7 +210,7 @@ class Recording:
             memory=self._memory,
             failed=self.guard.failed,
             first=plan.whole and not self._begun,
-            taped=self._deep.begin(self.step_index, warned=self._pace.warned) if self._deep and plan.whole else 0,
+            taped=self._deep.begin(self.step_index, warning=self._pace.warning) if self._deep and plan.whole else 0,
         )
 
     def _alarmed(self, alarm: Alarm) -> None:

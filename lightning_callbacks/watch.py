@@ -53,6 +53,11 @@ class Watch:
         self._left = ALLOWANCE
 
     @property
+    def began(self) -> int:
+        """The first step of the latest dense stretch."""
+        return self._began
+
+    @property
     def until(self) -> int:
         """The last step that is captured whatever the schedule says."""
         return self._until
