@@ -6,13 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dgm_tb.errors import UnknownNameError, UsageError
 from dgm_tb.moments import DERIVED, STATISTICS, derive, sources
-from dgm_tb.queries import credit, deep, replay
+from dgm_tb.queries import credit, deep, origin, replay
 from dgm_tb.queries.rows import find
 from dgm_tb.records import Graph, Node, Thinned
 from dgm_tb.replay.ask import Change
@@ -147,6 +148,17 @@ class RunView:
         asked, files = replay.resolve(self._run, step, node, tuple(units), tuple(changes), previous, quantity, program)
         answer = self._client().wait(asked, files)
         return {name: float(value) for name, value in answer.arrays.items()}
+
+    def origin(self, step: int, program: str | None = None) -> Mapping[str, Any] | None:
+        """Where the loss of deep ``step`` first became non-finite; None where it is finite.
+
+        ``op``, ``module`` and ``site`` (line of code) of the operation, its ``inputs`` and ``output`` with their
+        ranges, the ``driver``: the node and units that drove it there. ``program`` defaults to the step's first.
+        Raises as `credit` does.
+        """
+        asked, files = origin.resolve(self._run, step, program)
+        found: Mapping[str, Any] | None = self._client().wait(asked, files).fields["origin"]
+        return found
 
     def refresh(self) -> bool:
         """Looks for growth; True if anything changed."""

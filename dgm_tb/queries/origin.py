@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dgm_tb.errors import UnknownNameError
-from dgm_tb.queries.credit import identity
+from dgm_tb.queries.credit import Files, identity
 from dgm_tb.queries.deep import find, snapshots, tape_of
 from dgm_tb.replay.ask import OriginAsked
 from dgm_tb.replay.client import Client
@@ -40,11 +40,16 @@ class View:
 
 def answer(run: Run, request: Request, client: Client) -> View:
     """What is known now; ask again while it is ``running``."""
-    deep = find(snapshots(run), request.step)
+    asked, files = resolve(run, request.step, request.program)
+    reply = client.ask(asked, files, request.asker)
+    found = reply.answer.fields["origin"] if reply.answer is not None else None
+    return View(reply.state, reply.message, request.step, asked.program, found)
+
+
+def resolve(run: Run, step: int, program: str | None) -> tuple[OriginAsked, Files]:
+    """What the worker is asked, and the identity of the files that its answer depends on."""
+    deep = find(snapshots(run), step)
     programs = tape_of(deep).program_names
     if not programs:
-        raise UnknownNameError(f"no backward ran at step {request.step}, so its tape has no program")
-    program = request.program or programs[0]
-    reply = client.ask(OriginAsked(str(deep.path), program), identity(deep), request.asker)
-    found = reply.answer.fields["origin"] if reply.answer is not None else None
-    return View(reply.state, reply.message, request.step, program, found)
+        raise UnknownNameError(f"no backward ran at step {step}, so its tape has no program")
+    return OriginAsked(str(deep.path), program or programs[0]), identity(deep)

@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 
 import dgm_tb
-from dgm_tb.queries import origin, sample
+from dgm_tb.queries import sample
 from dgm_tb.replay.ask import Change
-from dgm_tb.replay.client import Client
 from dgm_tb.run import RunView
 from lightning_callbacks.demo_model import CLAMP
 from tests.conftest import Demo
-from tests.waiting import until
 
 HEAD: Final = "encoder.variance2"
 
@@ -36,17 +34,11 @@ def failing(run: RunView) -> int:
 @pytest.fixture(scope="module")
 def driver(run: RunView, failing: int) -> Any:
     """What the tool says drove the step's values beyond what a number can hold."""
-    with Client() as client:
-        view = until(lambda: finished(origin.answer(run._run, origin.Request("", failing), client)))
-    assert view is not None
-    assert view.origin is not None
-    assert view.origin["inputs"][0]["nonfinite"] == 0
-    assert view.origin["site"].startswith("lightning_callbacks/demo_model.py:")
-    return view.origin["driver"]
-
-
-def finished(view: origin.View) -> origin.View | None:
-    return view if view.state == "done" else None
+    found = run.origin(failing)
+    assert found is not None
+    assert found["inputs"][0]["nonfinite"] == 0
+    assert found["site"].startswith("lightning_callbacks/demo_model.py:")
+    return found["driver"]
 
 
 def test_the_tool_names_the_head_and_units_that_jump(run: RunView, failing: int, driver: Any) -> None:
