@@ -14,11 +14,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import store_peers
-from benchmarks.sampling import table
-from benchmarks.store_load import SEED, Load, Written, warm_and_cold, write_ours, write_peer
-from benchmarks.store_peers import PEERS, Numbers, Peer
-from benchmarks.store_served import served
+from benchmarks import store_goals, store_peers
+from benchmarks.store_bare import bare_reads
+from benchmarks.store_budget import BUDGETS, kept
+from benchmarks.store_goals import Goal
+from benchmarks.store_load import SEED, Load, Times, Written, side_by_side, warm_and_cold, write_ours, write_peer
+from benchmarks.store_peers import PEERS, Numbers, Peer, Raw
+from benchmarks.store_served import listed, served
+from benchmarks.tables import table
 from dgm_tb.moments import STATISTICS
 from dgm_tb.queries import aggregates, layer, neuron
 from dgm_tb.store.run import Run
@@ -32,6 +35,8 @@ SMALL: Final = Load(20, 512, 1000)
 LARGE: Final = Load(20, 512, 10_500)
 #: What is grown to 100 times the snapshots, and to 100 times the units.
 BASE: Final = Load(1, 1000, 200)
+#: As many series, of a node's quantity each with all its units, as there were tags in tensorflow/tensorboard#4170.
+MANY: Final = Load(4115, 4, 80)
 #: A layer of a million units: 4 GB of means, beside the counts that a row always has.
 WIDE: Final = Load(1, 1_000_000, 1000, ("activation",), ("count", "mean"))
 
@@ -91,27 +96,56 @@ def read_ours(run: Run, asked: Questions) -> Mapping[str, Callable[[], object]]:
     }
 
 
-def compare(directory: Path, load: Load) -> str:
-    """The table of all stores on one load."""
+def compare(directory: Path, load: Load) -> tuple[str, list[Goal]]:
+    """The table of all stores on one load, and what it says of the goals."""
     asked, lines = questions(load), []
-    run = directory / "ours"
+    run, before = directory / "ours", directory / "before"
+    raw = Raw(directory / "raw", load.snapshots, load.rows, load.series)
+    # Once without looking: a virtual machine first has to get so much memory for its page cache from its host.
+    write_ours(before, load)
+    write_peer(raw, load)
+    raw.path.unlink()
+    shutil.rmtree(before)
     written = write_ours(run, load)
+    raw = Raw(directory / "raw", load.snapshots, load.rows, load.series)
+    raw_written = write_peer(raw, load)
     with Run(run) as opened:
         reads = read_ours(opened, asked)
-        lines.append(_line("**event files: journals, blocks**", load, written, reads, run))
+        from_raw = read_peer(raw, asked)
+        bare = bare_reads(run, load, asked.row, asked.one, asked.units.tolist(), asked.scattered, asked.snapshot)
+        ours, as_raw, least = dict[str, Times](), dict[str, Times](), dict[str, Times]()
+        for name, read in reads.items():
+            in_turn = (read, run), (from_raw[name], raw.path), (bare[name], run)
+            ours[name], as_raw[name], least[name] = side_by_side(in_turn)
+        appending = store_goals.where_appending(directory / "again", load, min(load.snapshots, 256))
+        goals = [
+            Goal("append, a snapshot", written.each, store_goals.APPEND, "ms", appending),
+            Goal("enqueue, what the training waits", written.enqueue[0], store_goals.ENQUEUE, "ms"),
+            *store_goals.of_readings(ours, as_raw, least, reads),
+        ]
+    lines.append(_line("**event files: journals, blocks**", written, ours))
     fresh = {name: _opened(run, asked, name) for name in reads}
-    again = [warm_and_cold(read, run) for read in fresh.values()]
-    lines.append(("the same, opening the run each time", "", "", "", *again))
-    shutil.rmtree(run)
+    lines.append(("the same, opening the run each time", "", "", "", *map(str, _times(fresh, run).values())))
+    lines.append(("the same bytes, bare `pread`", "", "", "", *map(str, least.values())))
+    for path in (run, directory / "again"):
+        shutil.rmtree(path)
+    raw.path.unlink()
     for name, make in PEERS.items():
         if make.package in store_peers.missing():
             lines.append((f"{name}: `{make.package}` is not installed", *[""] * 7))
             continue
+        if make is Raw:
+            lines.append(_line(name, raw_written, as_raw))
+            continue
         peer = make(directory / "peer", load.snapshots, load.rows, load.series)
         written = write_peer(peer, load)
-        lines.append(_line(name, load, written, read_peer(peer, asked), peer.path))
+        lines.append(_line(name, written, _times(read_peer(peer, asked), peer.path)))
         shutil.rmtree(peer.path) if peer.path.is_dir() else peer.path.unlink()
-    return table(("store", "enqueue ms mean (p99)", "append ms", "MB", *reads), lines)
+    return table(("store", "enqueue ms mean (p99)", "append ms", "MB", *reads), lines), goals
+
+
+def _times(reads: Mapping[str, Callable[[], object]], path: Path) -> dict[str, Times]:
+    return {name: warm_and_cold(read, path) for name, read in reads.items()}
 
 
 def _opened(run: Path, asked: Questions, name: str) -> Callable[[], object]:
@@ -122,18 +156,17 @@ def _opened(run: Path, asked: Questions, name: str) -> Callable[[], object]:
     return read
 
 
-def _line(
-    name: str, load: Load, written: Written, reads: Mapping[str, Callable[[], object]], path: Path
-) -> tuple[str, ...]:
+def _line(name: str, written: Written, times: Mapping[str, Times]) -> tuple[str, ...]:
     mean, p99 = written.enqueue
-    times = [warm_and_cold(read, path) for read in reads.values()]
-    append = 1000 * written.total / load.snapshots
-    return (name, f"{mean:.3f} ({p99:.2f})", f"{append:.1f}", f"{written.bytes / 1e6:,.0f}", *times)
+    told = f"{mean:.3f} ({p99:.2f})", f"{written.each:.1f}", f"{written.bytes / 1e6:,.0f}"
+    return (name, *told, *map(str, times.values()))
 
 
-def growth(directory: Path, base: Load, factors: Sequence[int]) -> str:
+def growth(directory: Path, base: Load, factors: Sequence[int]) -> tuple[str, list[Goal]]:
     """The same views of runs of ever more snapshots, and of ever more units: milliseconds, warm, the run open."""
     lines = []
+    grown: dict[int, dict[str, Times]] = {}
+    profiles: dict[int, dict[str, str]] = {}
     for what in ("snapshots", "units"):
         for factor in factors:
             if factor == 1 and what == "units":
@@ -143,10 +176,13 @@ def growth(directory: Path, base: Load, factors: Sequence[int]) -> str:
             write_ours(run, load)
             with Run(run, "ours") as opened:
                 views = _views(opened, load)
-                times = [warm_and_cold(view, run) for view in views.values()]
-            lines.append((f"{load.snapshots:,} × {load.units:,}", f"{factor}× {what}", *times))
+                times = _times(views, run)
+                if what == "snapshots":
+                    grown[load.snapshots] = times
+                    profiles[load.snapshots] = {name: store_goals.where(view) for name, view in views.items()}
+            lines.append((f"{load.snapshots:,} × {load.units:,}", f"{factor}× {what}", *map(str, times.values())))
             shutil.rmtree(run)
-    return table(("snapshots × units", "", *views), lines)
+    return table(("snapshots × units", "", *views), lines), list(store_goals.of_growth(grown, profiles))
 
 
 def _views(run: Run, load: Load) -> Mapping[str, Callable[[], object]]:
@@ -171,8 +207,10 @@ def _scratch() -> Iterator[Path]:
 def run(
     load: Load = SMALL,
     large: Sequence[Load] = (),
+    many: Load = MANY,
     base: Load = BASE,
     factors: Sequence[int] = (1, 10, 100),
+    budgets: Sequence[int] = BUDGETS,
 ) -> str:
     """The tables as Markdown."""
     parts = [
@@ -182,16 +220,31 @@ def run(
         "Enqueue is what the training waits (peers: their append, of which every 64th writes a block), append the "
         "whole time a snapshot at full speed, blocks and rollups included; MB includes our rollups. Readings are "
         "`warm / cold` ms; cold after `posix_fadvise(DONTNEED)`. Peers open their file for each reading. The raw file "
-        "has no checksums, which ours verifies in every reading."
+        "has no checksums, which ours verifies in every reading. *Bare `pread`* reads the bytes of our files that hold "
+        "the answer, 16 at a time, and makes nothing of them; ours, bare and raw readings are taken in turn."
     ]
     with _scratch() as directory:
-        parts.append(compare(directory, load))
+        compared, goals = compare(directory, load)
+        parts.append(compared)
         parts.append(
             f"**The same view as the run grows**, `warm / cold` ms, one layer, three quantities, of {base.snapshots:,} "
             f"snapshots × {base.units:,} units:"
         )
-        parts.append(growth(directory, base, factors))
-        parts += [served(directory / f"run{number}", load) for number, load in enumerate(large)]
+        grown, more = growth(directory, base, factors)
+        parts.append(grown)
+        for number, wanted in enumerate(large):
+            told, first = served(directory / f"run{number}", wanted)
+            parts.append(told)
+            goals += first
+        told, first = listed(directory / "many", many)
+        parts.append(told)
+        parts.append(
+            "**Disk budget**, what is taken of it in a run of 30 times as many steps as it holds snapshots, of 24 rows "
+            "of 32 units; parts of 64 snapshots go whole, those of 64 rolled-up points are as large as 192:"
+        )
+        told, budget = kept(directory, budgets)
+        parts.append(told)
+        parts.append("**Goals**\n\n" + store_goals.verdict([*goals, *first, *budget, *more]))
     if absent := store_peers.missing():
         parts.append(f"Not installed here: {', '.join(absent)} (`pip install 'dgm-tb[bench]'`).")
     return "\n\n".join(parts)

@@ -21,8 +21,9 @@ from dgm_tb.store.writer import RunWriter, new_session
 SEED: Final = 0
 PROGRAM: Final = "backward#0"
 THREE: Final = ("activation", "gradient", "weight")
-#: Repeats of a warm reading; the median counts.
-REPEATS: Final = 5
+#: Repeats of a warm reading, and of a cold one; the median counts.
+REPEATS: Final = 9
+COLD_REPEATS: Final = 3
 #: Bytes of snapshots that are made beforehand.
 _MADE: Final = 1 << 28
 
@@ -98,6 +99,12 @@ class Written:
     enqueue: tuple[float, float]
     total: float
     bytes: int
+    snapshots: int
+
+    @property
+    def each(self) -> float:
+        """Milliseconds a snapshot."""
+        return 1000 * self.total / self.snapshots
 
 
 def _itself(snapshot: Snapshot) -> Snapshot:
@@ -116,6 +123,7 @@ def write_ours(run: Path, load: Load) -> Written:
     writer.submit(lambda: Manifest(layout, nodes, time.time(), {}, {"every_n_steps": 1}), essential=True)
     made = snapshots(load)
     first = next(made)
+    os.sync()  # what was written before is not to be written while this is timed; likewise below
     started = time.perf_counter()
     for snapshot in chain([first], made):
         begun = time.perf_counter()
@@ -127,11 +135,12 @@ def write_ours(run: Path, load: Load) -> Written:
             submitted = writer.submit(partial(_itself, snapshot))
     writer.close(timeout=600)
     assert writer.failure is None, writer.failure
-    return Written(_spread(enqueue), time.perf_counter() - started, size_of(run))
+    return Written(_spread(enqueue), time.perf_counter() - started, size_of(run), load.snapshots)
 
 
 def write_peer(peer: Peer, load: Load) -> Written:
     appended = []
+    os.sync()  # likewise
     for snapshot in snapshots(load):
         numbers = snapshot.values.reshape(load.rows, load.series)
         begun = time.perf_counter()
@@ -140,7 +149,7 @@ def write_peer(peer: Peer, load: Load) -> Written:
     begun = time.perf_counter()
     peer.close()
     spent = sum(appended) + time.perf_counter() - begun
-    return Written(_spread(appended), spent, size_of(peer.path))
+    return Written(_spread(appended), spent, size_of(peer.path), load.snapshots)
 
 
 def _spread(seconds: Sequence[float]) -> tuple[float, float]:
@@ -166,16 +175,38 @@ def chill(path: Path) -> None:
             os.close(descriptor)
 
 
-def warm_and_cold(read: Callable[[], object], path: Path) -> str:
-    """``warm / cold`` milliseconds: the median of some readings, then one after `chill`."""
-    read()
-    warm = []
-    for _ in range(REPEATS):
-        begun = time.perf_counter()
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Milliseconds."""
+
+    warm: float
+    cold: float
+
+    def __str__(self) -> str:
+        return f"{self.warm:,.1f} / {self.cold:,.0f}"
+
+
+def side_by_side(reads: Sequence[tuple[Callable[[], object], Path]]) -> list[Times]:
+    """The medians of some readings in turn, and of some that each follow a `chill` of their files."""
+    os.sync()  # likewise
+    for read, _ in reads:
         read()
-        warm.append(time.perf_counter() - begun)
+    warm = [[_milliseconds(read) for read, _ in reads] for _ in range(REPEATS)]
+    cold = [[_cold(read, path) for read, path in reads] for _ in range(COLD_REPEATS)]
+    return [Times(*map(float, times)) for times in zip(np.median(warm, axis=0), np.median(cold, axis=0), strict=True)]
+
+
+def warm_and_cold(read: Callable[[], object], path: Path) -> Times:
+    """`side_by_side` of one."""
+    return side_by_side([(read, path)])[0]
+
+
+def _cold(read: Callable[[], object], path: Path) -> float:
     chill(path)
+    return _milliseconds(read)
+
+
+def _milliseconds(read: Callable[[], object]) -> float:
     begun = time.perf_counter()
     read()
-    cold = time.perf_counter() - begun
-    return f"{1000 * float(np.median(warm)):,.1f} / {1000 * cold:,.0f}"
+    return 1000 * (time.perf_counter() - begun)

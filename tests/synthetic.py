@@ -1,7 +1,8 @@
 """Writes a made-up but plausible run through `RunWriter`: a VAE whose log-variance head spikes and ends in NaN.
 
-``python -m tests.synthetic OUTDIR [--live] [--units N] [--snapshots N] [--wide N]``; with ``--live`` a snapshot is
-appended every half second until interrupted, with ``--wide 1000000`` there is one layer of so many units more.
+``python -m tests.synthetic OUTDIR [--live] [--units N] [--snapshots N] [--wide N] [--wide-statistics mean]``; with
+``--live`` a snapshot is appended every half second until interrupted, with ``--wide 1000000`` there is one layer of so
+many units more, of which all or only some statistics are stored.
 """
 
 from __future__ import annotations
@@ -79,12 +80,16 @@ _ORDERS = dict(zip(QUANTITIES, (1.0, 1e-2, 1e-1, 1e-2, 1e-4), strict=True))  # o
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How large the run is: ``width`` scales every layer's units, ``wide`` are those of one layer more."""
+    """How large the run is: ``width`` scales every layer's units, ``wide`` are those of one layer more.
+
+    Of that layer ``wide_statistics`` are stored, ``count`` among them.
+    """
 
     width: int = 64
     snapshots: int = 120
     seed: int = 0
     wide: int = 0
+    wide_statistics: tuple[str, ...] = STATISTICS
 
     @property
     def spike(self) -> int:
@@ -115,10 +120,14 @@ def _modules(width: int) -> tuple[Node, ...]:
     )
 
 
-def layout(width: int, wide: int = 0) -> Layout:
+def layout(width: int, wide: int = 0, wide_statistics: tuple[str, ...] = STATISTICS) -> Layout:
     return Layout(
         tuple(
-            Row(RowKey(node.name, program, quantity), node.units)
+            Row(
+                RowKey(node.name, program, quantity),
+                node.units,
+                wide_statistics if node.name == WIDE_NODE else STATISTICS,
+            )
             for node in nodes(width, wide)
             for program in node.programs
             for quantity in node.quantities
@@ -136,7 +145,8 @@ class Dynamics:
     """The numbers of a made-up training: every unit's mean drifts; a few of `SPIKE_NODE`'s jump at the spike."""
 
     def __init__(self, shape: Shape, clock: Callable[[], float] = time.time) -> None:
-        self.layout, self._shape, self._clock = layout(shape.width, shape.wide), shape, clock
+        self.layout = layout(shape.width, shape.wide, shape.wide_statistics)
+        self._shape, self._clock = shape, clock
         self._rng = np.random.default_rng(shape.seed)
         self._before: NDArray[np.float32] | None = None
         self._levels = [self._rng.normal(size=row.units) for row in self.layout.rows]
@@ -144,11 +154,14 @@ class Dynamics:
     def snapshot(self, index: int) -> Snapshot:
         values = np.empty(self.layout.starts[-1], np.float32)
         for position, row in enumerate(self.layout.rows):
-            self._fill(self.layout.row_of(values, position), position, row.key, index)
+            table = np.empty((len(STATISTICS), row.units), np.float32)
+            self._fill(table, position, row.key, index)
+            self.layout.row_of(values, position)[:] = table[[STATISTICS.index(name) for name in row.channels]]
         context = np.full(len(CONTEXT), np.nan)
         before, self._before = self._before, values
         context[:5] = self._clock(), index * EVERY // 100, index * EVERY % 100, index * EVERY, 1e-3
-        return Snapshot(index * EVERY, context, values, aggregate_rows(values, self.layout.starts, before))
+        aggregates = aggregate_rows(values, self.layout.starts, before, self.layout.places)
+        return Snapshot(index * EVERY, context, values, aggregates)
 
     def table(self, index: int) -> StepTable:
         """The losses of the steps up to and with snapshot ``index``."""
@@ -247,8 +260,10 @@ def main() -> None:
     parser.add_argument("--snapshots", type=int, default=120)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--wide", type=int, default=0, help="units of one very wide layer more, say 1000000")
+    parser.add_argument("--wide-statistics", nargs="+", default=STATISTICS, help="what is stored of it, beside count")
     arguments = parser.parse_args()
-    shape = Shape(arguments.units, arguments.snapshots, arguments.seed, arguments.wide)
+    kept = tuple(name for name in STATISTICS if name in ("count", *arguments.wide_statistics))
+    shape = Shape(arguments.units, arguments.snapshots, arguments.seed, arguments.wide, kept)
     if not arguments.live:
         write_run(arguments.outdir, shape)
         return

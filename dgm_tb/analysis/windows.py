@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 
 #: A median absolute deviation times this is the standard deviation of a normal distribution.
 MAD_TO_STD: Final = 1.4826
+#: From this robust z-score on a jump is extreme: Iglewicz and Hoaglin 1993, *How to detect and handle outliers*, label
+#: values from 3.5 on.
+EXTREME: Final = 3.5
 #: Fewer earlier jumps than this say nothing about what is usual.
 FEWEST_JUMPS: Final = 3
 #: A change below this share of a row's own size is never unusual: it keeps rows at rest from scoring infinity. It lies
@@ -66,6 +70,20 @@ def unit_scores(
     usual = _median(jumps, 0)
     scores = _z(jumps, usual, MAD_TO_STD * _median(np.abs(jumps - usual), 0), _median(sizes, 0))
     return np.where(known == 0, scores, known)
+
+
+def extreme(units: int) -> float:
+    """From which score of `unit_scores` on a jump is extreme in a layer of so many units.
+
+    At least `EXTREME`; of more units as high as chance alone lets one of them score, were their jumps normal: of a
+    million some 6,000 lie beyond 3.5. The largest of n |normal| values is about √(2 ln n) − (ln ln n + ln π) /
+    (2 √(2 ln n)), their median 0.6745, and 1.4826 times their median deviation from it 0.5917.
+    """
+    if units < 3:
+        return EXTREME
+    root = math.sqrt(2 * math.log(units))
+    largest = root - (math.log(math.log(units)) + math.log(math.pi)) / (2 * root)
+    return max(EXTREME, (largest - 0.6745) / 0.5917)
 
 
 def _jump(series: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,7 +15,7 @@ from rich.console import Console
 from dgm_tb.commands.inspect import size
 
 if TYPE_CHECKING:  # heavy
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from dgm_tb.records import Thinned
     from dgm_tb.store.thinning import Held
@@ -89,14 +90,15 @@ def pruned(directory: Path, most: int) -> Pruning:
     return Pruning(done.before, done.after, most, False, tuple(map(_stretch, done.thinned)))
 
 
-def would(directory: Path, most: int) -> Pruning:
+def would(directory: Path, most: int, clock: Callable[[], float] = time.time) -> Pruning:
     """What `pruned` would do."""
     from dgm_tb.store.thinning import Shelf, choose, sessions
 
     shelves = [Shelf(path) for path in sessions(directory)]
     before = sum(shelf.size() for shelf in shelves)
-    chosen = choose([part for shelf in shelves for part in shelf.held()], before - most, most, ())
-    after = before - sum(part.size for part in chosen)
+    left = sum(sum(shelf.left_behind(clock()).values()) for shelf in shelves)
+    chosen = choose([part for shelf in shelves for part in shelf.held()], before - left - most, most, ())
+    after = before - left - sum(part.size for part in chosen)
     return Pruning(before, after, most, True, tuple(_by_level(chosen)))
 
 

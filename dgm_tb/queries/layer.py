@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dgm_tb.analysis.features import SEGMENTS
 from dgm_tb.analysis.sampling import Sample, sample_lines
-from dgm_tb.analysis.windows import unit_scores
-from dgm_tb.queries.lines import Lines, key_of, read
+from dgm_tb.analysis.windows import extreme, unit_scores
+from dgm_tb.queries.lines import Lines, key_of, read, some
 from dgm_tb.queries.span import Span, before_focus, columns, span
 from dgm_tb.records import RowKey
 from dgm_tb.store.recent import Recent
@@ -19,9 +20,6 @@ from dgm_tb.store.run import Run
 #: The height of the chart in whose pixels lines are compared.
 HEIGHT: Final = 256
 
-#: From this robust z-score on a jump into the focus is extreme: Iglewicz and Hoaglin 1993, *How to detect and handle
-#: outliers*, label values from 3.5 on.
-EXTREME: Final = 3.5
 #: The units that jump most are considered for drawing before others: all extreme ones, and at least so many. Where a
 #: whole layer jumps none stands out of it, and still one asks which moved most. Half of the fewest lines drawn.
 MOVERS: Final = 10
@@ -77,8 +75,12 @@ class View:
     """Lines in drawing priority: ``unit``, ``weight``, ``outlier``, ``nonfinite``, ``score`` ``(drawn,)``.
 
     ``values`` float32 ``(drawn, w)``, NaN where there is none; ``weight`` says how many units a line stands for, and
-    every unit is within ``radius`` pixels of a drawn one. ``score`` is the robust z of the unit's jump into the focus.
+    every unit is within ``radius`` pixels of a drawn one. ``score`` is the robust z of the unit's jump into the focus,
+    from ``extreme`` on more than chance makes of one of so many.
     ``level`` and ``each`` as in `dgm_tb.queries.span.Columns`.
+
+    Of a layer that is too wide to be read at all of ``step``, lines are chosen, weighed and compared by some snapshots
+    of the window, or over a range by coarser points; those that are drawn are then read at every one of ``step``.
     """
 
     focus: int | None
@@ -87,6 +89,7 @@ class View:
     units: int
     drawn: int
     radius: float
+    extreme: float
     generation: int
     level: int
     each: int
@@ -103,12 +106,18 @@ def answer(run: Run, request: Request) -> View:
     """The sample; UnknownNameError where the row was not recorded."""
     generation = run.generation
     key = key_of(run, request.node, request.quantity, request.program)
-    part = span(run.steps, request.focus, request.window, run.keys[key])
-    shown = columns(run, part, request.first, request.last, run.keys[key])
-    lines = read(run, key, request.statistic, shown, part.focus_step)
-    in_range = request.first is not None
-    scores = _scores(lines, part.focus) if not in_range else _scores_at(run, key, request.statistic, part)
+    part = span(run.steps, request.focus, request.window, 1)
+    shown = columns(run, part, request.first, request.last, request.m)
+    compared = columns(run, part, request.first, request.last, run.keys[key])
+    lines = read(run, key, request.statistic, compared, part.focus_step)
+    whole = np.array_equal(shown.steps, compared.steps)
+    in_window = whole and request.first is None
+    scores = _scores(lines, part.focus) if in_window else _scores_at(run, key, request.statistic, part)
     sample = _sample(lines, request.m, request.scale, _movers(scores))
+    values, nonfinite = lines.values[sample.lines], lines.nonfinite[sample.lines]
+    if not whole:
+        values, broken = some(run, key, request.statistic, shown, sample.lines)
+        nonfinite = nonfinite | broken
     return View(
         focus=part.focus_step,
         node=request.node,
@@ -116,6 +125,7 @@ def answer(run: Run, request: Request) -> View:
         units=len(lines.values),
         drawn=len(sample.lines),
         radius=sample.radius,
+        extreme=extreme(run.keys[key]),
         generation=generation,
         level=shown.level,
         each=shown.each,
@@ -123,9 +133,9 @@ def answer(run: Run, request: Request) -> View:
         unit=sample.lines.astype(np.uint32),
         weight=sample.weights.astype(np.uint32),
         outlier=sample.outliers,
-        nonfinite=lines.nonfinite[sample.lines],
+        nonfinite=nonfinite,
         score=scores[sample.lines],
-        values=lines.values[sample.lines],
+        values=values,
     )
 
 
@@ -158,8 +168,11 @@ def _scored(units: int) -> int:
 
 def _movers(scores: NDArray[np.float32]) -> NDArray[np.int64]:
     """The units that jump most into the focus, the greatest jump first; none without a jump."""
-    order = np.argsort(-scores, kind="stable")  # NaN last
-    return order[: max(MOVERS, np.count_nonzero(scores >= EXTREME))][: np.count_nonzero(~np.isnan(scores))]
+    known = np.flatnonzero(~np.isnan(scores))
+    count = min(len(known), max(MOVERS, int(np.count_nonzero(scores >= extreme(len(scores))))))
+    if count < len(known):  # a million need not be sorted for the first hundred
+        known = known[scores[known] >= np.partition(scores[known], len(known) - count)[len(known) - count]]
+    return known[np.argsort(-scores[known], kind="stable")][:count]
 
 
 def _sample(lines: Lines, m: int, scale: str, movers: NDArray[np.int64]) -> Sample:
@@ -172,7 +185,10 @@ def _sample(lines: Lines, m: int, scale: str, movers: NDArray[np.int64]) -> Samp
     if sample is None:
         first = None if drawn is None else drawn.first_for(lines.identity)
         priority = movers if first is None else np.concatenate([movers, first])
-        sample = sample_lines(values, m, scale=scale, height=HEIGHT, priority=priority)
+        # Of two columns or a point's pair least, greatest and mean are compared: of single ones they would be the same
+        # number three times, at thrice the time where a layer is so wide that there are only a few columns.
+        segments = max(1, min(SEGMENTS, values.shape[1] // 2))
+        sample = sample_lines(values, m, scale=scale, height=HEIGHT, segments=segments, priority=priority)
         _SAMPLES.put(exact, sample)
         _DRAWN.put(row, _Drawn(lines.identity, first, sample.lines))
     return sample

@@ -18,13 +18,15 @@ from dgm_tb.store.levels import Points
 from dgm_tb.store.recent import Recent
 from dgm_tb.store.run import Run
 
-# What is read lies snapshot by snapshot, several statistics of it, and is turned: in pieces of 64 MiB, so that the
-# widest layer's costs twice its own size.
-_PIECE: Final = 2**24
+# What is read lies snapshot by snapshot, several statistics of it, and is turned: in pieces of 32 MiB, so that the
+# widest layer's costs little more than its own size.
+_PIECE: Final = 2**23
+#: The widest layer: three columns of it are 96 MiB.
+MOST_UNITS: Final = 2**23
 #: Units that are turned at once; more would not stay in the processor's cache.
 _TILE: Final = 512
 
-_Read = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
+_Found = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +46,17 @@ class Lines:
     identity: tuple[object, ...]
 
 
-# The sampled lines and the density beneath them are asked for one after the other, the m slider asks again.
-_LINES: Final[Recent[tuple[object, ...], Lines]] = Recent(MOST_VALUES)
+# The sampled lines and the density beneath them are asked for one after the other, the m slider asks again. A
+# quarter as much again is for the snapshots before the focus, of which scores are made.
+_LINES: Final[Recent[tuple[object, ...], Lines]] = Recent(MOST_VALUES * 5 // 4)
 
 
 def key_of(run: Run, node: str, quantity: str, program: str | None) -> RowKey:
     """The row that is asked for; UnknownNameError where there is none, UsageError where it is too wide."""
     key = find(run.keys, node, quantity, program)
     units = run.keys[key]
-    if 3 * units > MOST_VALUES:  # the smallest window; a manifest may claim any number
-        raise UsageError(f"node {node!r} has {units} units, more than the {MOST_VALUES // 3} that fit in memory")
+    if units > MOST_UNITS:  # a manifest may claim any number
+        raise UsageError(f"node {node!r} has {units} units, more than the {MOST_UNITS} that fit in memory")
     return key
 
 
@@ -71,21 +74,40 @@ def read(run: Run, key: RowKey, statistic: str, columns: Columns, focus: int | N
     lines = _LINES.get(identity)
     if lines is None:
         _LINES.spare(units * len(columns.steps))  # else a wide layer's old and new lines were in memory together
-        found = (
-            _snapshots(run, key, units, columns, statistic)
-            if columns.points is None
-            else _points(run, key, units, columns.points, statistic)
-        )
-        lines = Lines(key, columns, *found, row, identity)
+        lines = Lines(key, columns, *_read(run, key, statistic, columns, None), row, identity)
         _LINES.put(identity, lines, weight=lines.values.size)
     return lines
 
 
-def _snapshots(run: Run, key: RowKey, units: int, columns: Columns, statistic: str) -> _Read:
+def some(
+    run: Run, key: RowKey, statistic: str, columns: Columns, units: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """A few ``units``' lines ``(units, c)``, and which of them saw a non-finite value ``(units,)``; not kept."""
+    values, _, nonfinite = _read(run, key, statistic, columns, units)
+    return values, nonfinite
+
+
+def _read(run: Run, key: RowKey, statistic: str, columns: Columns, units: NDArray[np.int64] | None) -> _Found:
+    if columns.points is not None:
+        return _points(run, key, statistic, columns.points, units)
+    if units is None:
+        return _snapshots(run, key, statistic, columns)
+    needed = _needed(statistic)
+    rows = run.read(key, columns.positions, units=units, statistics=needed)
+    called = (rows[needed.index("count")] > 0).any(axis=1)
+    return derive(rows, statistic, needed).T, called, (rows[needed.index("nonfinite")] > 0).any(axis=0)
+
+
+def _needed(statistic: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*sources(statistic), "count", "nonfinite")))
+
+
+def _snapshots(run: Run, key: RowKey, statistic: str, columns: Columns) -> _Found:
+    units = run.keys[key]
     values = np.empty((units, len(columns.steps)), np.float32)
     called = np.zeros(len(columns.steps), bool)
     nonfinite = np.zeros(units, bool)
-    needed = tuple(dict.fromkeys((*sources(statistic), "count", "nonfinite")))
+    needed = _needed(statistic)
     for places, some, rows in run.pieces(key, columns.positions, needed, _PIECE):
         _turn(derive(rows, statistic, needed), values[some], places)
         called[places] |= (rows[needed.index("count")] > 0).any(axis=1)
@@ -93,21 +115,22 @@ def _snapshots(run: Run, key: RowKey, units: int, columns: Columns, statistic: s
     return values, called, nonfinite
 
 
-def _points(run: Run, key: RowKey, units: int, points: Points, statistic: str) -> _Read:
+def _points(run: Run, key: RowKey, statistic: str, points: Points, units: NDArray[np.int64] | None) -> _Found:
     """Two columns a point: the least over its snapshots, the greatest."""
-    count = len(points.first)
-    values = np.empty((units, count, 2), np.float32)
+    count, width = len(points.first), run.keys[key] if units is None else len(units)
+    values = np.empty((width, count, 2), np.float32)
     called = np.zeros(count, bool)
-    nonfinite = np.zeros(units, bool)
-    for piece in _pieces(count, 3 * units):
+    nonfinite = np.zeros(width, bool)
+    for piece in _pieces(count, 3 * width):
         part = points.between(piece.start, piece.stop)
-        for column, extremes in enumerate(run.rolled(key, part, statistic, rolls=("min", "max"))):
-            _turn(extremes, values[:, :, column], np.arange(piece.start, piece.stop))
-        broken = run.rolled(key, part, "nonfinite", rolls=("max",))[0]  # NaN where the node was not called
+        extremes = run.rolled(key, part, statistic, units, rolls=("min", "max"))
+        for column, extreme in enumerate(extremes):
+            _turn(extreme, values[:, :, column], np.arange(piece.start, piece.stop))
+        broken = run.rolled(key, part, "nonfinite", units, rolls=("max",))[0]  # NaN where the node was not called
         # A row may have been restricted to statistics without it.
-        called[piece] = (~np.isnan(broken)).any(axis=1) | (~np.isnan(values[:, piece, 0])).any(axis=0)
+        called[piece] = (~np.isnan(broken)).any(axis=1) | (~np.isnan(extremes[0])).any(axis=1)
         nonfinite |= (broken > 0).any(axis=0)
-    return values.reshape(units, 2 * count), np.repeat(called, 2), nonfinite
+    return values.reshape(width, 2 * count), np.repeat(called, 2), nonfinite
 
 
 def _turn(rows: NDArray[np.floating], out: NDArray[np.float32], places: NDArray[np.int64]) -> None:

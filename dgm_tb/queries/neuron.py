@@ -14,7 +14,7 @@ from dgm_tb.queries.rows import find
 from dgm_tb.queries.span import EVERYTHING, Columns, ranged
 from dgm_tb.records import RowKey
 from dgm_tb.store.levels import Points
-from dgm_tb.store.run import Run
+from dgm_tb.store.run import Indices, Run
 
 _SERIES: Final = (*DERIVED, "argmax_sample")
 
@@ -63,7 +63,7 @@ def answer(run: Run, request: Request) -> View:
     units = np.asarray(request.units, np.int64)
     shown = ranged(run, first, last, len(units) * len(_SERIES))
     if shown.points is None:
-        shown = _after(shown, request.since)
+        shown = _after(run, shown, request.since)
         values = _snapshots(run, key, shown.positions, units)
     else:
         values = _points(run, key, shown.points, units)
@@ -81,14 +81,13 @@ def answer(run: Run, request: Request) -> View:
     )
 
 
-def _after(shown: Columns, since: int | None) -> Columns:
+def _after(run: Run, shown: Columns, since: int | None) -> Columns:
     """The snapshots after step ``since``."""
     skipped = 0 if since is None else int(np.searchsorted(shown.steps, since, "right"))
-    positions = slice(shown.positions.start + skipped, shown.positions.stop)
-    return Columns(shown.steps[skipped:], positions, None)
+    return Columns(shown.steps[skipped:], np.arange(len(run.steps))[shown.positions][skipped:], None)
 
 
-def _snapshots(run: Run, key: RowKey, positions: slice, units: NDArray[np.int64]) -> NDArray[np.float32]:
+def _snapshots(run: Run, key: RowKey, positions: Indices, units: NDArray[np.int64]) -> NDArray[np.float32]:
     rows = run.read(key, positions, units=units)
     values = np.stack([derive(rows, statistic) for statistic in _SERIES])  # (statistics, s, units)
     return np.moveaxis(values, 2, 0)

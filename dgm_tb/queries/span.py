@@ -12,10 +12,8 @@ from dgm_tb.analysis.windows import position, window
 from dgm_tb.store.levels import Points
 from dgm_tb.store.run import Run
 
-# A request holds at most this many float32 values at once (128 MiB); several requests may run at a time.
-MOST_VALUES: Final = 2**25
-# A window has half as many: it is what a tab asks for first, and the lines beside it are kept for the next question.
-WINDOW_VALUES: Final = 2**24
+# A request holds at most this many float32 values at once (64 MiB); several requests may run at a time.
+MOST_VALUES: Final = 2**24
 #: Columns of a reply over a range of steps: as many as a chart has pixels.
 MOST_COLUMNS: Final = 2048
 #: The range of all steps.
@@ -38,13 +36,13 @@ class Span:
 def span(steps: NDArray[np.int64], focus: int | None, size: int, values_each: int) -> Span:
     """``size`` snapshots on each side of the newest one at or before step ``focus`` (None: of the newest at all).
 
-    ``values_each`` is how many values a snapshot adds; where they would exceed `WINDOW_VALUES` the window is
+    ``values_each`` is how many values a snapshot adds; where they would exceed `MOST_VALUES` the window is
     the largest that does not.
     """
     if not len(steps):
         return Span(slice(0, 0), steps, None)
     step = int(steps[-1]) if focus is None else focus
-    fitting = (WINDOW_VALUES // max(1, values_each) - 1) // 2
+    fitting = (MOST_VALUES // max(1, values_each) - 1) // 2
     positions = window(steps, step, max(1, min(size, fitting)))
     return Span(positions, steps[positions], position(steps, step) - positions.start)
 
@@ -57,7 +55,7 @@ class Columns:
     """
 
     steps: NDArray[np.int64]
-    positions: slice
+    positions: slice | NDArray[np.int64]
     points: Points | None
 
     @property
@@ -70,10 +68,24 @@ class Columns:
 
 
 def columns(run: Run, part: Span, first: int | None, last: int | None, values_each: int) -> Columns:
-    """The window ``part``, or all of the steps ``first`` to ``last`` where they are given."""
-    if first is None or last is None:
-        return Columns(part.steps, part.positions, None)
-    return ranged(run, first, last, values_each)
+    """The window ``part``, or all of the steps ``first`` to ``last`` where they are given.
+
+    ``values_each`` is how many values a column adds: where they are too many, so of every column, some snapshots of the
+    window stand for it.
+    """
+    if first is not None and last is not None:
+        return ranged(run, first, last, values_each)
+    most = max(3, MOST_VALUES // max(1, values_each))
+    return Columns(part.steps, part.positions, None) if len(part.steps) <= most else _thinned(part, most)
+
+
+def _thinned(part: Span, most: int) -> Columns:
+    """So many of the window's snapshots: the first and the last, the focus and the one before it, others evenly."""
+    assert part.focus is not None
+    even = np.linspace(0, len(part.steps) - 1, max(2, most - 2)).astype(np.int64)
+    near = [part.focus, max(0, part.focus - 1)][: most - 2]
+    places = np.union1d(even, near)
+    return Columns(part.steps[places], part.positions.start + places, None)
 
 
 def ranged(run: Run, first: int, last: int, values_each: int) -> Columns:

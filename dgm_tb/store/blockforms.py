@@ -98,11 +98,16 @@ def checks_at(form: BlockForm, entry: int, kind: int) -> int:
 
 def around(form: BlockForm, entry: int, kind: int) -> tuple[bytes, bytes, bytes]:
     """An entry's value: what stands before its numbers, between them and its checksums, and after those."""
-    units, size = int(form.units[entry]), data_size(form, entry, kind)
+    return _around(form.tags[entry], int(form.units[entry]), form.snapshots, kind)
+
+
+@lru_cache(maxsize=4096)  # each is asked for twice, and again in the next block
+def _around(tag: str, units: int, snapshots: int, kind: int) -> tuple[bytes, bytes, bytes]:
+    size = NUMBER[kind] * (1 if kind == CONSTANT else units * snapshots)
     checks = checks_size(units, kind)
     between, after = values.metadata(checks)
     numbers = values.REPEATED if kind == CONSTANT else values.CONTENT
-    head = values.tag(form.tags[entry]) + values.tensor(_DTYPES[kind], (units, form.snapshots), size, numbers)
+    head = values.tag(tag) + values.tensor(_DTYPES[kind], (units, snapshots), size, numbers)
     return values.value(len(head) + size + len(between) + checks + len(after)) + head, between, after
 
 

@@ -23,8 +23,6 @@ _FREED: Final = 64
 #: So much of it is given up at most for what is gone again in a moment: a block beside the journal that it replaces.
 #: A fifth of small budgets, that rolled-up journals of 64 points take, would else be empty each time.
 _PASSING: Final = 10
-#: A file that is not finished and did not grow for so many seconds is one that a crash left: the greatest take some.
-_LEFT_BEHIND: Final = 3600.0
 
 
 class Budget:
@@ -116,8 +114,8 @@ def prune(
     """
     shelves = [Shelf(path) for path in sessions(bulk_directory)]
     before = sum(shelf.size() for shelf in shelves)
-    for shelf in shelves:
-        shelf.tidy(clock() - _LEFT_BEHIND)
+    for path in (path for shelf in shelves for path in shelf.left_behind(clock())):
+        path.unlink(missing_ok=True)
     held = [part for shelf in shelves for part in shelf.held()]
     taken = sum(shelf.size() for shelf in shelves)
     chosen = choose(held, taken - max_bytes, max_bytes, protected)

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final
 
 from dgm_tb.errors import UnknownNameError
+from dgm_tb.store.memory import give_back_large
 from dgm_tb.store.run import Run
 
 #: How many directories below a root a run may lie: grandparents of a run and one more are all seen in practice.
@@ -96,6 +97,7 @@ class Catalog:
     def start(self) -> None:
         """Scans now and again on a thread, until `close`."""
         if self._thread is None:
+            give_back_large()
             self._thread = threading.Thread(target=self._scan_on, name="dgm-scan", daemon=True)
             self._thread.start()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
 import numpy as np
@@ -114,6 +115,7 @@ def _tables() -> NDArray[np.uint32]:
 
 
 _TABLES: Final = _tables()
+_LITTLE: Final = sys.byteorder == "little"
 
 
 @compiled
@@ -161,11 +163,65 @@ def turn_to_half(words: NDArray[np.uint32], channel: int, out: NDArray[np.uint16
     for begin in range(0, units, PAGE_UNITS):
         for snapshot in range(snapshots):
             for unit in range(begin, min(begin + PAGE_UNITS, units)):
-                out[unit, snapshot] = _half(words[snapshot, channel, unit])[0]
+                word = words[snapshot, channel, unit]
+                size = word & np.uint32(0x7FFFFFFF)
+                if size - np.uint32(0x38800000) < np.uint32(
+                    0x0EFFF000
+                ):  # from 2^-14 to 65,519: an odd half is rounded up
+                    rounded = size - np.uint32(0x38000000) + np.uint32(0xFFF) + (size >> np.uint32(13) & np.uint32(1))
+                    out[unit, snapshot] = (word >> np.uint32(16) & np.uint32(0x8000)) | rounded >> np.uint32(13)
+                else:
+                    out[unit, snapshot] = _half(word)[0]
+
+
+@compiled
+def turn_back(words: NDArray[np.uint32], out: NDArray[np.uint32]) -> None:
+    """``words`` ``(units, snapshots)`` as ``out`` ``(snapshots, units)``, a page at a time.
+
+    512 units of 64 snapshots take 28 µs; NumPy's copy takes 49 and keeps the interpreter's lock.
+    """
+    units, snapshots = words.shape
+    for begin in range(0, units, PAGE_UNITS):
+        for snapshot in range(snapshots):
+            for unit in range(begin, min(begin + PAGE_UNITS, units)):
+                out[snapshot, unit] = words[unit, snapshot]
+
+
+@compiled
+def _eight(word: np.uint64) -> np.uint64:
+    """The CRC after eight bytes, of which the first four have been mixed with that before them."""
+    byte = np.uint64(0xFF)
+    result: np.uint64 = np.uint64(
+        _TABLES[7, word & byte]
+        ^ _TABLES[6, word >> np.uint64(8) & byte]
+        ^ _TABLES[5, word >> np.uint64(16) & byte]
+        ^ _TABLES[4, word >> np.uint64(24) & byte]
+        ^ _TABLES[3, word >> np.uint64(32) & byte]
+        ^ _TABLES[2, word >> np.uint64(40) & byte]
+        ^ _TABLES[1, word >> np.uint64(48) & byte]
+        ^ _TABLES[0, word >> np.uint64(56)]
+    )
+    return result
+
+
+@compiled
+def _four_crcs(words: NDArray[np.uint64], out: NDArray[np.uint32]) -> None:
+    """The CRCs of four pages of ``words`` at once: one has to wait for each of its steps, several wait together."""
+    each, ones = words.size // 4, np.uint64(0xFFFFFFFF)
+    first, second, third, fourth = ones, ones, ones, ones
+    for at in range(each):
+        first, second = _eight(first ^ words[at]), _eight(second ^ words[at + each])
+        third, fourth = _eight(third ^ words[at + 2 * each]), _eight(fourth ^ words[at + 3 * each])
+    out[0], out[1], out[2], out[3] = first ^ ones, second ^ ones, third ^ ones, fourth ^ ones
 
 
 @compiled
 def page_crcs(data: NDArray[np.uint8], page: int, out: NDArray[np.uint32]) -> None:
     """The CRC-32C of every ``page`` bytes of ``data``, the last of them perhaps shorter."""
-    for index in range(out.size):
+    done = 0
+    if page % 8 == 0 and _LITTLE:
+        while (done + 4) * page <= data.size:
+            _four_crcs(data[done * page : (done + 4) * page].view(np.uint64), out[done : done + 4])
+            done += 4
+    for index in range(done, out.size):
         out[index] = crc32c(data[index * page : min((index + 1) * page, data.size)])

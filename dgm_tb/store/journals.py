@@ -121,7 +121,11 @@ def read_row(
     """Puts the channels at ``places`` of a row into ``out`` ``(places, units)``, NaN for -1; whether it is undamaged.
 
     All of the row is read, since it has one checksum, but held piece by piece. Where that is wrong so is ``out``.
+    Nothing is read where the row stores none of the channels.
     """
+    if max(places, default=-1) < 0:
+        out[:] = np.nan
+        return True
     stored = form.layout.rows[row]
     channels, begin = len(stored.channels), frame * form.length
     crc_at, at = begin + int(form.row_crcs_at[row]), begin + int(form.rows_at[row])

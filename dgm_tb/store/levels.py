@@ -211,8 +211,7 @@ def _points(levels: Sequence[Level], level: int, of: NDArray[np.int64], places: 
         here = of == index
         first[here], last[here] = levels[index].first[places[here]], levels[index].last[places[here]]
         snapshots[here] = levels[index].snapshots[places[here]]
-    together = max(1, -(-len(of) // max(1, most)))
-    starts = np.append(np.arange(0, len(of), together), len(of))
+    starts = _starts(snapshots, max(1, most))
     begins = starts[:-1]
     return Points(
         level=level,
@@ -223,3 +222,16 @@ def _points(levels: Sequence[Level], level: int, of: NDArray[np.int64], places: 
         levels=of,
         places=places,
     )
+
+
+def _starts(snapshots: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Where ``most`` points of about as many snapshots begin, and the end; all where they are not too many.
+
+    Points of a level end where its last full one does, and a few of lower ones follow: by their number the end of a
+    run would take most of its chart.
+    """
+    if len(snapshots) <= most:
+        return np.arange(len(snapshots) + 1)
+    before = np.cumsum(snapshots) - snapshots
+    group = before * most // int(snapshots.sum())
+    return np.append(np.flatnonzero(np.diff(group, prepend=-1)), len(snapshots))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dgm_tb.errors import FormatError
 from dgm_tb.store.blocks import Block
+from dgm_tb.store.columns import turn_back
 from dgm_tb.store.journals import Damage, open_file, read_checked, read_row
 from dgm_tb.store.parts import PART_SNAPSHOTS, Part
 from dgm_tb.store.recent import Recent
@@ -195,5 +196,9 @@ def _turn(part: NDArray[np.floating], frames: slice | NDArray[np.integer], out: 
 
     Tiles of 128 KiB stay in the processor's cache: 26 of 64 snapshots of 16,384 units take 0.6 ms instead of 2.2 ms.
     """
+    if part.size and part.strides == (0, 0):  # one number for all
+        out[:] = part[0, 0]
+        return
     for start in range(0, len(part), _TILE):
-        out[:, start : start + _TILE] = part[start : start + _TILE, frames].T
+        tile = part[start : start + _TILE, frames].astype(np.float32, order="C", copy=False)
+        turn_back(tile.view(np.uint32), out[:, start : start + _TILE].view(np.uint32))

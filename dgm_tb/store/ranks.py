@@ -60,6 +60,8 @@ def merged_rolls(parts: Sequence[Floats], rolls: Sequence[str]) -> Floats:
 
 def together(values: Floats, rolls: Sequence[str], starts: NDArray[np.int64]) -> Floats:
     """Rolled-up numbers ``(rolls, points, …)`` of neighbouring points as one, from each of ``starts`` on."""
+    if len(starts) == 1:  # several times as fast
+        return _reduced(values, rolls, lambda function, of: function.reduce(of, axis=0, keepdims=True))
     return _reduced(values, rolls, lambda function, of: function.reduceat(of, starts, axis=0))
 
 

@@ -20,8 +20,8 @@ from dgm_tb.store.timeline import Timeline
 
 Floats = NDArray[np.float32]
 
-#: Values that are held at once where what is read is more than what is answered: 64 MiB.
-_PIECE: Final = 1 << 24
+#: Values that are held at once where what is read is more than what is answered: 16 MiB.
+_PIECE: Final = 1 << 22
 _ABSENT: Final = dict(zip(STATISTICS, absent(1)[:, 0].tolist(), strict=True))
 
 
@@ -40,7 +40,7 @@ class Reader:
         out = np.empty((len(statistics), len(positions), width), np.float32)
         chosen = [STATISTICS.index(statistic) for statistic in statistics]
         # Merging takes all statistics of every rank: a piece at a time, or a wide layer's would be many times itself.
-        for piece in _pieces(len(positions), len(STATISTICS) * len(tracks) * width):
+        for piece in _pieces(len(positions), len(STATISTICS) * len(tracks) * width, _PIECE):
             parts = [self._snapshots(track, key, positions[piece], units, STATISTICS, width) for track in tracks]
             out[:, piece] = ranks.merged(parts)[chosen]
         return out
@@ -136,18 +136,32 @@ class Reader:
         """A few points at a time: ``stored`` gives a level's ``(rolls, places, …)``, several of them may be a point."""
         together = max(int(np.diff(points.starts).max(initial=1)), 1)
         several = together > 1 or len(self._line.tracks) > 1  # then means are weighted
-        weighed = [*rolls, "seen"] if several and "seen" not in rolls else list(rolls)
-        for piece in _pieces(len(points.first), each * together):
-            begin, end = points.starts[piece.start], points.starts[piece.stop]
+        weighed = [*rolls, "seen"] if several and "mean" in rolls and "seen" not in rolls else list(rolls)
+
+        def read(begin: int, end: int) -> Floats:
             levels, places = points.levels[begin:end], points.places[begin:end]
-            parts = [
-                (levels == level, stored(int(level), places[levels == level], weighed)) for level in np.unique(levels)
-            ]
+            found = np.unique(levels)
+            if len(found) == 1:
+                return stored(int(found[0]), places, weighed)
+            parts = [(levels == level, stored(int(level), places[levels == level], weighed)) for level in found]
             values = np.empty((len(weighed), end - begin, parts[0][1].shape[2]), np.float32)
             for here, part in parts:
                 values[:, here] = part
-            if together > 1:
-                values = ranks.together(values, weighed, points.starts[piece.start : piece.stop] - begin)
+            return values
+
+        for piece in _pieces(len(points.first), each * together, _PIECE):
+            begin, end = int(points.starts[piece.start]), int(points.starts[piece.stop])
+            starts = points.starts[piece.start : piece.stop] - begin
+            if len(starts) > 1 or (end - begin) * each <= _PIECE:
+                values = read(begin, end)
+                if end - begin > len(starts):
+                    values = ranks.together(values, weighed, starts)
+            else:  # a point of many: a few of them at a time are added to those before
+                first, *rest = _pieces(end - begin, each, _PIECE)
+                values = read(begin, begin + first.stop)
+                for some in rest:
+                    more = np.concatenate([values, read(begin + some.start, begin + some.stop)], axis=1)
+                    values = ranks.together(more, weighed, starts)
             yield piece, values[: len(rolls)]
 
     def _in_blocks(self, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -272,7 +286,7 @@ class Reader:
         return aggregate_rows(flat, starts, earlier)
 
 
-def _pieces(count: int, each: int, most: int = _PIECE) -> Iterator[slice]:
+def _pieces(count: int, each: int, most: int) -> Iterator[slice]:
     """``count`` things in stretches of which each holds at most ``most`` values, ``each`` a thing, or one thing."""
     size = max(1, most // max(1, each))
     for start in range(0, count, size):

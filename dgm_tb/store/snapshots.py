@@ -97,6 +97,7 @@ class SnapshotEncoder:
     def __init__(self, layout: Layout) -> None:
         self.format = snapshot_format(layout)
         self._buffer = np.zeros(self.format.length, np.uint8)
+        self._view = memoryview(self._buffer)  # type: ignore[arg-type]  # an array is a buffer
         for offset, fixed in self.format.fixed:
             self._put(offset, fixed)
 
@@ -113,24 +114,24 @@ class SnapshotEncoder:
         context = np.ascontiguousarray(snapshot.context, "<f8")
         for at, written in _head_fields(form, snapshot.step, context):
             self._put(at, written)
-        self._put_checked(form.aggregates_crc_at, form.aggregates_at, np.ascontiguousarray(snapshot.aggregates, "<f4"))
-        flat = np.ascontiguousarray(snapshot.values, "<f4")
-        starts = form.layout.starts
-        for index in range(len(rows)):
-            self._put_checked(
-                int(form.row_crcs_at[index]), int(form.rows_at[index]), flat[starts[index] : starts[index + 1]]
-            )
+        self._put_checked(form.aggregates_crc_at, form.aggregates_at, _bytes_of(snapshot.aggregates))
+        data, ends = _bytes_of(snapshot.values), (4 * form.layout.starts).tolist()
+        for index, places in enumerate(zip(form.row_crcs_at.tolist(), form.rows_at.tolist(), strict=True)):
+            self._put_checked(*places, data[ends[index] : ends[index + 1]])
         payload = self._buffer[framing.HEADER.size : -framing.FOOTER.size]
         self._put(form.length - framing.FOOTER.size, framing.FOOTER.pack(framing.masked(framing.crc32c(payload))))
         return self._buffer
 
-    def _put_checked(self, crc_at: int, at: int, values: NDArray[np.float32]) -> None:
-        data = values.reshape(-1).view(np.uint8)
+    def _put_checked(self, crc_at: int, at: int, data: NDArray[np.uint8]) -> None:
         self._buffer[at : at + data.size] = data
         self._put(crc_at, framing.FOOTER.pack(framing.crc32c(data)))
 
     def _put(self, at: int, data: bytes) -> None:
-        self._buffer[at : at + len(data)] = np.frombuffer(data, np.uint8)
+        self._view[at : at + len(data)] = data
+
+
+def _bytes_of(numbers: NDArray[np.floating]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(numbers, "<f4").reshape(-1).view(np.uint8)
 
 
 def read_head(form: SnapshotFormat, data: bytes) -> Head | None:

@@ -19,6 +19,8 @@ from dgm_tb.store.parts import PART_SNAPSHOTS, ROLL, Part, parse
 from dgm_tb.store.snapshots import SnapshotFormat, read_head, snapshot_format
 
 _FIRST_STEP: Final = CONTEXT.index("first_step")
+#: A file that is not finished and did not grow for so many seconds is one that a crash left: the greatest take some.
+_LEFT_BEHIND: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,15 @@ class Shelf:
         """Bytes of all files."""
         return sum(_sizes(self.directory).values()) + _deep_size(self.directory)
 
-    def tidy(self, before: float) -> None:
-        """Deletes unfinished files that were last written ``before`` (seconds since the epoch). Raises `OSError`."""
+    def left_behind(self, now: float) -> dict[Path, int]:
+        """The unfinished files that a crash left, ``now`` in seconds since the epoch, and their bytes."""
+        left = {}
         for path in self.directory.glob(".*"):
             with suppress(FileNotFoundError):  # it was finished after it was listed
-                if parse(path.name[1:]) and path.stat(follow_symlinks=False).st_mtime < before:
-                    path.unlink()
+                status = path.stat(follow_symlinks=False)
+                if parse(path.name[1:]) and status.st_mtime < now - _LEFT_BEHIND:
+                    left[path] = status.st_size
+        return left
 
     def held(self) -> list[Held]:
         """What may be given up; parts that cannot be read are none of it."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from dgm_tb.analysis.windows import STILLNESS, jump_scores, position, unit_scores, window
+from dgm_tb.analysis.windows import EXTREME, STILLNESS, extreme, jump_scores, position, unit_scores, window
 from tests import oracles
 
 STEPS = np.array([0, 1, 2, 4, 8, 16, 50, 100], np.int64)
@@ -127,3 +127,18 @@ def test_units_scored_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch) ->
     np.testing.assert_array_equal(unit_scores(units, 8, recorded), whole)
     assert np.isposinf(whole).tolist() == [unit == 20 for unit in range(50)]
     assert np.flatnonzero(np.isnan(whole)).tolist() == [8, 9, 10]
+
+
+@pytest.mark.parametrize("units", [3, 60, 3000, 300_000])
+def test_chance_makes_hardly_a_unit_extreme(units: int) -> None:
+    rng = np.random.default_rng(units)
+    found = [np.count_nonzero(unit_scores(rng.standard_normal((units, 2)), 1) >= extreme(units)) for _ in range(9)]
+    assert np.median(found) <= (3 if units > 60 else 1)
+    assert extreme(units) >= EXTREME
+    assert extreme(10 * units) >= extreme(units)
+
+
+def test_of_a_million_units_thousands_lie_beyond_the_usual_threshold() -> None:
+    scores = unit_scores(np.random.default_rng(0).standard_normal((10**6, 2)), 1)
+    assert np.count_nonzero(scores >= EXTREME) > 1000
+    assert np.count_nonzero(scores >= extreme(10**6)) < 10

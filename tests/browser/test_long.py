@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser.tab import Tab, opened
 from tests.integration.server import tensorboard
-from tests.synthetic import EVERY, JUMPERS, SPIKE_NODE, Shape, write_run
+from tests.synthetic import EVERY, JUMPERS, SPIKE_NODE, WIDE_NODE, Shape, write_run
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -109,3 +109,28 @@ def test_what_a_user_called_a_module_is_said(browser: Browser, address: str) -> 
         expect(tab.element("strip-role")).to_contain_text("log-variance")
         expect(tab.element("layer-count")).to_contain_text("log-variance")
         assert "role: log-variance" in (tab.element(f"node-{SPIKE_NODE}").get_attribute("title") or "")
+
+
+def test_a_layer_too_wide_to_be_read_at_every_snapshot_is_drawn_at_all_of_them(
+    browser: Browser, tmp_path: Path
+) -> None:
+    shape = Shape(width=8, snapshots=45, wide=450_000, wide_statistics=("count", "mean"))
+    write_run(tmp_path / "wide", shape)
+    spike = shape.spike * EVERY
+    with tensorboard("--logdir", str(tmp_path)) as server:
+        assert server.address
+        link = f"#dgm&p.dgm.run=wide&p.dgm.focus={spike}&p.dgm.node={WIDE_NODE}"
+        with opened(browser, server.address, fragment=link) as tab:
+            tab.frame.wait_for_function("window.__dgm.layer?.total === 450000", timeout=60_000)
+            tab.settle()
+            assert tab.ask("layer.steps") == list(range(spike - 25 * EVERY, 45 * EVERY, EVERY))
+            assert tab.ask("layer.drawn") == 300
+            for unit in JUMPERS:
+                expect(tab.element(f"outlier-{unit}")).to_be_visible()
+            tab.picture("light-8-wide")
+            tab.element("whole-run").click()
+            tab.frame.wait_for_function("window.__dgm.layer?.steps.length === 45", timeout=60_000)
+            tab.settle()
+            assert tab.ask("layer.level") == 0
+            assert tab.ask("errors") == {}
+            tab.picture("light-9-wide-whole")

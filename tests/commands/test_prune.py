@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,20 @@ def test_a_dry_run_says_the_same_and_does_nothing(run: Path) -> None:
     assert sum(one["snapshots"] for one in done["given_up"]) == sum(one["snapshots"] for one in said["given_up"])
     # What is left grows by the note of what is gone.
     assert said["after"] <= done["after"] <= said["after"] + 2000
+
+
+def test_a_dry_run_counts_what_a_crash_left_unfinished_and_needs_less(run: Path) -> None:
+    before = taken(run)
+    (session,) = (run / "plugins" / "dgm").iterdir()
+    for name, age in ((".block-00000-00003", 4000), (".block-00000-00004", 10), (".other", 4000)):
+        (session / name).write_bytes(bytes(before // 2))
+        os.utime(session / name, (time.time() - age,) * 2)
+    most = before * 2 + 1000
+    said = json.loads(call(run, most, "--dry-run", "--json").output)
+    assert not said["given_up"]
+    assert said["before"] - said["after"] == before // 2
+    done = json.loads(call(run, most, "--json").output)
+    assert done == {**said, "dry_run": False}
 
 
 def test_what_fits_already_stays(run: Path) -> None:

@@ -39,21 +39,21 @@ class FakeRun:
     def read(
         self,
         key: RowKey,
-        indices: slice,
+        indices: slice | NDArray[np.int64],
         *,
         units: NDArray[np.int64] | None = None,
         statistics: Sequence[str] = STATISTICS,
     ) -> NDArray[np.float32]:
-        piece = self.rows[key][[STATISTICS.index(statistic) for statistic in statistics], indices]
+        piece = self.rows[key][[STATISTICS.index(statistic) for statistic in statistics]][:, indices]
         piece = piece if units is None else piece[:, :, units]
         self.reads.append(piece.size)
         return piece
 
     def pieces(
-        self, key: RowKey, indices: slice, statistics: Sequence[str], most: int
+        self, key: RowKey, indices: slice | NDArray[np.int64], statistics: Sequence[str], most: int
     ) -> Iterator[tuple[NDArray[np.int64], slice, NDArray[np.float32]]]:
         """A few units, then the next ones."""
-        width, places = self.keys[key], np.arange(indices.stop - indices.start)
+        width, places = self.keys[key], np.arange(len(self.steps[indices]))
         size = max(1, most // (len(statistics) * max(1, len(places))))
         for start in range(0, width, size):
             units = slice(start, min(start + size, width))

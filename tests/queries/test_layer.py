@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dgm_tb.analysis.windows import unit_scores
+from dgm_tb.analysis.windows import extreme, unit_scores
 from dgm_tb.moments import MEAN, NONFINITE
 from dgm_tb.queries import layer
 from dgm_tb.records import RowKey
@@ -172,8 +172,34 @@ def test_a_range_leaves_the_units_scores_as_they_are_in_the_window() -> None:
     assert ranged.focus == window.focus == 2000
 
 
-def test_a_wide_layers_long_range_is_drawn_in_fewer_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dgm_tb.queries.span.MOST_VALUES", 200 * 64)
-    view = layer.answer(crowd(200, 1000).as_run(), layer.Request(".", "a", m=100, first=0, last=999))
-    assert len(view.step) <= 64
-    assert view.level == 2
+def test_of_a_wide_layer_the_drawn_lines_are_read_at_every_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = crowd(2000, 1000)
+    fake.rows[KEY][NONFINITE, 333, 7] = 1
+    means = fake.rows[KEY][MEAN]
+    whole = layer.Request(".", "a", m=100, focus=500, first=0, last=999)
+    window = layer.Request(".", "a", m=100, focus=500, window=200)
+    usual = {request: layer.answer(fake.as_run(), request) for request in (whole, window)}
+    monkeypatch.setattr("dgm_tb.queries.span.MOST_VALUES", 100 * 1001)  # 50 columns of all units
+    for request, steps in ((whole, np.arange(1000)), (window, np.arange(300, 701))):
+        fake.last_wall_time += 1  # nothing is remembered
+        view = layer.answer(fake.as_run(), request)
+        np.testing.assert_array_equal(view.step, steps)
+        np.testing.assert_array_equal(view.values, means[steps][:, view.unit].T)
+        assert view.level == 0
+        assert view.weight.sum() == view.units == 2000
+        (place,) = np.flatnonzero(view.unit == 7)  # it leaves where few columns look, and jumps into the focus
+        assert view.outlier[place] or view.score[place] >= view.extreme
+        assert view.nonfinite[place]
+        np.testing.assert_array_equal(view.score[place], usual[request].score[usual[request].unit == 7][0])
+
+
+def test_the_movers_are_the_first_of_all_in_order() -> None:
+    rng = np.random.default_rng(0)
+    for spread in (1, 3):
+        scores = np.where(rng.random(3000) < 0.1, np.nan, np.rint(10 * spread * rng.normal(size=3000)) / 10)
+        scores[5] = np.inf
+        order = np.argsort(-scores, kind="stable")
+        expected = order[: max(layer.MOVERS, np.count_nonzero(scores >= extreme(3000)))]
+        np.testing.assert_array_equal(layer._movers(scores.astype(np.float32)), expected)
+    assert not len(layer._movers(np.full(4, np.nan, np.float32)))
+    assert layer._movers(np.array([1, np.nan, 2], np.float32)).tolist() == [2, 0]

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from dgm_tb.errors import UsageError
 from dgm_tb.moments import MEAN, NONFINITE
 from dgm_tb.queries import lines
+from dgm_tb.queries.lines import MOST_UNITS
 from dgm_tb.queries.span import MOST_VALUES, Columns, columns, span
 from dgm_tb.records import RowKey
 from dgm_tb.store.run import Run
@@ -18,7 +19,7 @@ KEY = RowKey("a", "backward#0", "activation")
 
 
 def shown(run: Run, key: RowKey, focus: int | None, window: int) -> tuple[Columns, int | None]:
-    part = span(run.steps, focus, window, run.keys[key])
+    part = span(run.steps, focus, window, 1)
     return columns(run, part, None, None, run.keys[key]), part.focus_step
 
 
@@ -97,15 +98,39 @@ def test_lines_are_kept_until_something_is_written() -> None:
 
 
 def test_a_claim_of_more_units_than_memory_is_refused() -> None:
-    fake = FakeRun({KEY: np.empty((8, 0, MOST_VALUES // 3 + 1), np.float32)}, np.arange(3))
+    fake = FakeRun({KEY: np.empty((8, 0, MOST_UNITS + 1), np.float32)}, np.arange(3))
     with pytest.raises(UsageError, match=r"node 'a' has \d+ units, more than the \d+ that fit in memory"):
         read(fake.as_run())
     assert fake.reads == []
 
 
-def test_a_wide_layer_gets_a_shorter_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dgm_tb.queries.span.WINDOW_VALUES", 100)
-    found = read(FakeRun({KEY: called(np.ones((50, 10)))}, np.arange(50)).as_run(), focus=20)
-    assert found.columns.steps.tolist() == list(range(16, 25))
-    assert found.values.size <= 100
-    assert (found.values[:, 0] == 1).all()
+@pytest.mark.parametrize("focus", [0, 20, 49])
+@pytest.mark.parametrize("most", [1, 3, 4, 10, 41, 51])
+def test_a_wide_layer_is_read_at_some_snapshots_of_its_window(
+    focus: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dgm_tb.queries.span.MOST_VALUES", 100 * most)
+    rows = called(np.random.default_rng(0).normal(size=(50, 100)))
+    found = read(FakeRun({KEY: rows}, np.arange(50)).as_run(), focus=focus)
+    steps = found.columns.steps.tolist()
+    window = list(range(max(0, focus - 25), min(50, focus + 26)))
+    assert sorted(set(steps)) == steps
+    assert set(steps) <= set(window)
+    assert {window[0], focus, window[-1]} <= set(steps)
+    assert min(len(window), max(3, most)) - 2 <= len(steps) <= max(3, most)
+    assert most < 4 or max(0, focus - 1) in steps
+    np.testing.assert_array_equal(found.values, rows[MEAN, steps].T)
+
+
+@pytest.mark.parametrize("most", [8, 2048])
+def test_a_few_units_are_read_as_all_are(most: int) -> None:
+    rows = called(np.random.default_rng(0).normal(size=(600, 9)))
+    rows[NONFINITE, 7, 2] = 1
+    run = FakeRun({KEY: rows}, np.arange(600)).as_run()
+    part = span(run.steps, None, 25, 1)
+    shown, units = columns(run, part, 0, 10_000, MOST_VALUES // most), np.array([2, 5])
+    whole = lines.read(run, KEY, "mean", shown, None)
+    values, nonfinite = lines.some(run, KEY, "mean", shown, units)
+    assert (shown.level > 0) == (most < 600)
+    np.testing.assert_array_equal(values, whole.values[units])
+    assert nonfinite.tolist() == whole.nonfinite[units].tolist() == [True, False]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgm_tb.queries.span import WINDOW_VALUES, span
+from dgm_tb.queries.span import MOST_VALUES, span
 
 steps_lists = st.lists(st.integers(0, 1000), min_size=1, max_size=50, unique=True).map(sorted)
 
@@ -32,9 +32,9 @@ def test_no_snapshots_are_no_window() -> None:
     assert (part.positions.start, part.positions.stop) == (0, 0)
 
 
-@pytest.mark.parametrize("values_each", [0, 1, 1000, 50_000, WINDOW_VALUES // 3, WINDOW_VALUES, 10 * WINDOW_VALUES])
+@pytest.mark.parametrize("values_each", [0, 1, 1000, 50_000, MOST_VALUES // 3, MOST_VALUES, 10 * MOST_VALUES])
 def test_a_window_never_holds_more_than_fits(values_each: int) -> None:
     part = span(np.arange(5000, dtype=np.int64), 2500, 1000, values_each)
     assert part.focus_step == 2500
     sides = 2500 - part.positions.start, part.positions.stop - 2501
-    assert sides[0] == sides[1] == max(1, min(1000, (WINDOW_VALUES // max(1, values_each) - 1) // 2))
+    assert sides[0] == sides[1] == max(1, min(1000, (MOST_VALUES // max(1, values_each) - 1) // 2))

@@ -110,3 +110,7 @@ def test_a_channel_is_turned_as_numpy_turns_it(snapshots: int, channels: int, un
         out = np.empty((units, snapshots), np.uint32)
         columns.turn(words, channel, out)
         np.testing.assert_array_equal(out, words[:, channel].T)
+        back = np.zeros((snapshots, units + 3), np.uint32)
+        columns.turn_back(out, back[:, 1 : units + 1])
+        np.testing.assert_array_equal(back[:, 1 : units + 1], words[:, channel])
+        assert not back[:, [0, -1, -2]].any()

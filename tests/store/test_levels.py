@@ -109,8 +109,18 @@ def slow_plan(
         cover = slow_cover(found, first, last, level, slow_torn(found, first, last, thinned))
         if len(cover) <= room:
             break
-    together = max(1, -(-len(cover) // room))
-    return [[(level, -1)], *(cover[start : start + together] for start in range(0, len(cover), together))]
+    return [[(level, -1)], *slow_groups(found, cover, room)]
+
+
+def slow_groups(found: list[Level], cover: list[tuple[int, int]], room: int) -> list[list[tuple[int, int]]]:
+    """Each its own where there is room; else those together whose first snapshot lies in the same of ``room`` parts."""
+    if len(cover) <= room:
+        return [[point] for point in cover]
+    groups: dict[int, list[tuple[int, int]]] = {}
+    snapshots = [int(found[level].snapshots[place]) for level, place in cover]
+    for index, point in enumerate(cover):
+        groups.setdefault(sum(snapshots[:index]) * room // sum(snapshots), []).append(point)
+    return list(groups.values())
 
 
 def as_lists(points: Points) -> list[list[tuple[int, int]]]:
@@ -226,3 +236,17 @@ def test_where_too_many_segments_meet_neighbours_become_one() -> None:
 def test_nothing_recorded_is_no_points() -> None:
     points = levels.plan(whole(0), -(2**63), 2**63 - 1, 10, ())
     assert (points.level, points.each, len(points.first)) == (0, 1, 0)
+
+
+@given(st.lists(st.sampled_from([1, 16, 256]), min_size=1, max_size=60), st.integers(1, 30))
+def test_too_many_points_become_some_of_about_as_many_snapshots(snapshots: list[int], most: int) -> None:
+    starts = levels._starts(np.array(snapshots), most).tolist()
+    assert starts[0] == 0
+    assert starts[-1] == len(snapshots)
+    assert all(begin < end for begin, end in pairwise(starts))
+    if len(snapshots) <= most:
+        assert starts == list(range(len(snapshots) + 1))
+        return
+    assert len(starts) - 1 <= most
+    together = [sum(snapshots[begin:end]) for begin, end in pairwise(starts)]
+    assert max(together) <= sum(snapshots) / most + max(snapshots)

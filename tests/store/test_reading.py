@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -180,6 +181,7 @@ def test_what_is_rolled_up_is_what_the_written_snapshots_roll_up_to(
     run = Run(path, listed=True, clock=lambda: FAR)
     first = data.draw(st.integers(-3, 60))
     points = run.points(first, first + data.draw(st.integers(0, 120)), data.draw(st.integers(1, 40)))
+    together = patch.object(reading, "_PIECE", data.draw(st.sampled_from([1, 20, reading._PIECE])))
     inside = [
         s.step
         for _, segment in session.segments
@@ -190,9 +192,10 @@ def test_what_is_rolled_up_is_what_the_written_snapshots_roll_up_to(
     for key, width in run.keys.items():
         units = np.array(data.draw(st.lists(st.integers(0, width - 1), max_size=4)) if width else [], int)
         statistic = data.draw(st.sampled_from(DERIVED))
-        read = run.rolled(key, points, statistic, units)
-        extremes = run.rolled(key, points, statistic, rolls=("max", "min"))
-        aggregates = run.rolled_aggregates([key], points, (statistic, "max"))[0]
+        with together:
+            read = run.rolled(key, points, statistic, units)
+            extremes = run.rolled(key, points, statistic, rolls=("max", "min"))
+            aggregates = run.rolled_aggregates([key], points, (statistic, "max"))[0]
         for index in range(len(points.first)):
             tables = [row_of(*of, key, width) for of in covered(session, points, index)]
             values = np.array([derive(table, statistic) for table in tables]).reshape(len(tables), width)
@@ -414,7 +417,7 @@ def test_a_run_of_many_segments_too_short_to_be_rolled_up_is_drawn_in_few_column
     laid.lay(tmp_path, session)
     run = Run(tmp_path)
     points = run.points(0, 1000, 32)
-    assert (points.level, len(points.first), points.snapshots.sum()) == (1, 15, 120)
+    assert (points.level, len(points.first), points.snapshots.sum()) == (1, 16, 120)
     means = np.concatenate([laid.derived(layout, snapshots, made.A, "mean") for layout, snapshots in segments])
     least, greatest, mean, _ = oracles.rolled(means[:8])
     np.testing.assert_allclose(run.rolled(made.A, points, "mean")[:, 0], [mean, least, greatest], rtol=1e-6)

@@ -103,6 +103,7 @@ export async function fetchLayer(params: Params, signal?: AbortSignal): Promise<
     units: number(m, "units"),
     drawn: number(m, "drawn"),
     radius: number(m, "radius"),
+    extreme: number(m, "extreme"),
     generation: number(m, "generation"),
     step: take(m, "step", Float64Array),
     unit: take(m, "unit", Uint32Array),

@@ -116,6 +116,8 @@ export interface LayerReply extends Resolution {
   readonly units: number;
   readonly drawn: number;
   readonly radius: number;
+  /** From this `score` on a unit's jump is more than chance makes of one of so many. */
+  readonly extreme: number;
   readonly generation: number;
   readonly step: Float64Array;
   readonly unit: Uint32Array;

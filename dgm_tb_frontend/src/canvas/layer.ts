@@ -2,7 +2,7 @@
 
 import type { DensityReply, LayerReply } from "../api/types";
 import { columnOf, shareOf, type SnapshotAxis } from "../lib/axis";
-import { EXTREME, mix, type Palette } from "../lib/palette";
+import { mix, type Palette } from "../lib/palette";
 import { beyond, fitScale, padded, type ScaleName, unclipped, type ValueScale, withinReach } from "../lib/scale";
 import { drawStepAxis, drawValueAxis, drawVertical, FONT, plotFrame, yOf } from "./chart";
 import { Clipped } from "./clipped";
@@ -24,7 +24,7 @@ export interface LayerScene {
 }
 
 /** Whether a unit's jump into the focus is extreme among the layer's. */
-export const jumped = (reply: LayerReply, line: number): boolean => reply.score[line]! >= EXTREME;
+export const jumped = (reply: LayerReply, line: number): boolean => reply.score[line]! >= reply.extreme;
 
 const marked = (reply: LayerReply, line: number): boolean => reply.outlier[line] !== 0 || jumped(reply, line);
 

@@ -30,6 +30,7 @@ export function drawTiles(context: CanvasRenderingContext2D, picture: TilePictur
   for (const placed of tableau.blocks) {
     const maps = picture.maps(placed);
     const scale = maps ? greatest(maps.data, placed) : 0;
+    bindClusters(context, placed, picture);
     for (const tile of placed.tiles) {
       paper(context, tile, picture);
       if (maps && maps.shape[1]! * maps.shape[2]! > 1) drawMap(context, tile, maps, scale, picture.theme);
@@ -60,6 +61,20 @@ function ground(context: CanvasRenderingContext2D, { column, x, y, width, height
   context.strokeStyle = palette.accent;
   context.lineWidth = 1;
   context.stroke();
+}
+
+/** A tint beneath units that are alike; clusters beside each other stay apart. */
+function bindClusters(context: CanvasRenderingContext2D, { tiles }: PlacedBlock, { palette, hovered }: TilePicture): void {
+  const at = new Map(tiles.map((tile) => [`${tile.x},${tile.y}`, tile.alike]));
+  for (const { x, y, alike } of tiles) {
+    if (alike.length < 2) continue;
+    const room = (dx: number, dy: number): number => (at.get(`${x + dx},${y + dy}`) === alike ? 0 : 1.5);
+    const [left, right, up, down] = [room(-SIZES.cell, 0), room(SIZES.cell, 0), room(0, -SIZES.row), room(0, SIZES.row)];
+    context.globalAlpha = hovered?.alike === alike ? 0.16 : 0.07;
+    context.fillStyle = palette.text;
+    context.fillRect(x - 4 + left, y - 1 + up, SIZES.cell - left - right, SIZES.row - up - down);
+  }
+  context.globalAlpha = 1;
 }
 
 /** So that edges that run beneath do not shine through. */

@@ -123,6 +123,13 @@ export function outcomeWords(tried: Tried, outcome: Outcome, usual?: number): st
   return `${start}, the loss of step ${step} becomes ${number(loss_after)} instead of ${number(loss_before)}. ${kinds[verdict(outcome)]}`;
 }
 
+/** The other units whose maps are like a tile's: the strongest by name. */
+export function alikeWords({ unit, alike }: { readonly unit: number; readonly alike: readonly number[] }): string {
+  const others = alike.filter((one) => one !== unit);
+  const named = others.slice(0, 3).join(", ");
+  return others.length <= 3 ? `that of ${others.length > 1 ? "units" : "unit"} ${named}` : `those of units ${named} and ${formatCount(others.length - 3)} more`;
+}
+
 export const CAUSE_WORDS = {
   credit: "How much of the target’s change goes through a unit while weights, batch and noise move on a straight line from one step to the other (path integral, layer conductance). What passes through all units of a layer, and what enters between it and the target, adds up to the change.",
   edge: "A line leads from a unit to the layer that it feeds; its width and colour are this unit’s own credit. It does not say which unit of that layer the credit goes on to. Where a layer feeds several, the line is split as these layers’ credit is.",

@@ -5,27 +5,33 @@ const credit = (...values: number[]): Float32Array => Float32Array.from(values);
 
 describe("a column", () => {
   it("shows the strongest units, those that push up first, and piles the rest up by what they do", () => {
-    const { scale, blocks } = column([["a", credit(0.25, -2, 0.5, 4, 0, -1)]], 2);
+    const { scale, blocks } = column([["a", credit(0.25, -2, 0.5, 4, 0, -1), null]], 2);
     expect(scale).toBe(4);
     expect(blocks[0]!.tiles.map(({ unit, share: part }) => [unit, part])).toEqual([[3, 1], [1, -0.5]]);
     expect(blocks[0]!.piles).toEqual([{ node: "a", way: "up", units: [2, 0], sum: 0.75, share: 0.1875 }, { node: "a", way: "down", units: [5], sum: -1, share: -0.25 }]);
     expect(blocks[0]!.sum).toBe(1.75);
   });
 
+  it("keeps units together whose maps are alike", () => {
+    const maps = { shape: [4, 1, 2], data: Float32Array.from([1, 0, 0, 4, 3, 0.1, 0, -2]) };
+    const [block] = column([["a", credit(1, 4, 3, -2), maps]], 9).blocks;
+    expect(block!.tiles.map(({ unit, alike }) => [unit, alike])).toEqual([[1, [1]], [2, [2, 0]], [0, [2, 0]], [3, [3]]]);
+  });
+
   it("measures layers beside each other by the same scale", () => {
-    const { blocks } = column([["strong", credit(8, -4)], ["weak", credit(0.5)]], 2);
+    const { blocks } = column([["strong", credit(8, -4), null], ["weak", credit(0.5), null]], 2);
     expect(blocks.map(({ tiles }) => tiles.length)).toEqual([2, 0]);
     expect(blocks[1]!.piles).toEqual([{ node: "weak", way: "up", units: [0], sum: 0.5, share: 0.0625 }]);
   });
 
   it("counts what is not finite and draws no share of it", () => {
-    const [block] = column([["a", credit(NaN, 1, Infinity)]], 5).blocks;
+    const [block] = column([["a", credit(NaN, 1, Infinity), null]], 5).blocks;
     expect([block!.nonfinite, block!.tiles.length, block!.piles.length]).toEqual([2, 1, 0]);
     expect(block!.tiles[0]!.share).toBe(1);
   });
 
   it("of nothing has no scale", () => {
-    expect(column([["a", credit(0, 0)]], 5).scale).toBe(0);
+    expect(column([["a", credit(0, 0), null]], 5).scale).toBe(0);
     expect([share(3, 0), share(9, 3), share(-9, 3)]).toEqual([0, 1, -1]);
     expect([takesPart(credit(0, 0)), takesPart(credit(0, NaN))]).toEqual([false, true]);
   });

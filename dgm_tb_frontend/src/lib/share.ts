@@ -1,5 +1,7 @@
 /** Credit as it is shown: the strongest units of a column as tiles, the rest in two piles, shares of the strongest (pure). */
 
+import { clusters, type Maps } from "./clusters";
+
 export interface Tile {
   readonly node: string;
   readonly unit: number;
@@ -7,6 +9,8 @@ export interface Tile {
   readonly credit: number;
   /** Of the strongest of its column, in [−1, 1]. */
   readonly share: number;
+  /** The units of its layer that have a tile and a map like its own, itself included, the strongest first. */
+  readonly alike: readonly number[];
 }
 
 /** Units that are too weak for a tile of their own and push the same way. */
@@ -25,7 +29,7 @@ export interface Block {
   readonly units: number;
   /** What passes through the layer altogether. */
   readonly sum: number;
-  /** The strongest, those that push up first. */
+  /** The strongest: those alike together, what pushes up first. */
   readonly tiles: readonly Tile[];
   /** All other units that have a part: those that push up and those that pull down, apart, or they would hide each other. */
   readonly piles: readonly Pile[];
@@ -53,15 +57,21 @@ export const share = (value: number, scale: number): number => (scale > 0 ? Math
 /** Whether a layer has any part in it; one whose credit is not finite has. */
 export const takesPart = (values: Float32Array): boolean => values.some((value) => value !== 0);
 
+/** A layer of a column: its name, the units' credit, and its feature maps if it has some. */
+export type Layer = readonly [name: string, credit: Float32Array, maps: Maps | null];
+
 /** The column of some layers at the same distance: its `most` strongest units as tiles, whichever layer they are of. */
-export function column(nodes: readonly (readonly [name: string, credit: Float32Array])[], most: number): Column {
+export function column(nodes: readonly Layer[], most: number): Column {
   const scale = largest(nodes.flatMap(([, credit]) => largest(credit)));
-  const all = nodes.flatMap(([node, credit]) => Array.from(credit, (value, unit): Tile => ({ node, unit, credit: value, share: share(value, scale) })));
-  const strong = all.filter((tile) => Number.isFinite(tile.credit) && tile.credit !== 0).sort((a, b) => Math.abs(b.credit) - Math.abs(a.credit)).slice(0, most);
+  const all = nodes.flatMap(([node, credit]) => Array.from(credit, (value, unit) => ({ node, unit, credit: value })));
+  const strong = all.filter((one) => Number.isFinite(one.credit) && one.credit !== 0).sort((a, b) => Math.abs(b.credit) - Math.abs(a.credit)).slice(0, most);
   return {
     scale,
-    blocks: nodes.map(([node, credit]): Block => {
-      const tiles = strong.filter((tile) => tile.node === node).sort((a, b) => b.credit - a.credit || a.unit - b.unit);
+    blocks: nodes.map(([node, credit, maps]): Block => {
+      const together = (units: readonly number[]): number => units.reduce((total, unit) => total + credit[unit]!, 0);
+      const tiles = clusters(strong.filter((one) => one.node === node).map(({ unit }) => unit), maps ?? null)
+        .map((alike) => ({ alike, sum: together(alike) })).sort((a, b) => b.sum - a.sum || a.alike[0]! - b.alike[0]!)
+        .flatMap(({ alike }) => [...alike].sort((a, b) => credit[b]! - credit[a]! || a - b).map((unit): Tile => ({ node, unit, credit: credit[unit]!, share: share(credit[unit]!, scale), alike })));
       const [sum, finite] = [sumOf(credit), credit.filter(Number.isFinite)];
       return { node, units: credit.length, sum, tiles, piles: piles(node, credit, tiles, scale), nonfinite: credit.length - finite.length };
     }),

@@ -3,7 +3,7 @@ import { column } from "./share";
 import { leastWidth, neighbour, SIZES, tableau } from "./tableau";
 
 const values = (...list: number[]): Float32Array => Float32Array.from(list);
-const COLUMNS = [column([["a", values(4, -2, 1)]], 2), column([["b", values(3)], ["c", values(1)]], 4), column([["t", values(1, 2)]], 2), column([["z", values(5, 0)]], 2)];
+const COLUMNS = [column([["a", values(4, -2, 1), null]], 2), column([["b", values(3), null], ["c", values(1), null]], 4), column([["t", values(1, 2), null]], 2), column([["z", values(5, 0), null]], 2)];
 const LINKS = [["a", "b"], ["a", "c"], ["b", "t"], ["c", "t"], ["t", "z"], ["a", "z"]] as const;
 const PLAN = { columns: COLUMNS, target: 2, links: LINKS, across: 1, room: 0 };
 

@@ -5,7 +5,7 @@ import { EXTREME } from "./palette";
 
 export const WORDS = {
   jump: `How much a module's units changed from the snapshot before into the focus, against its own earlier changes in the window: a robust z-score. From ${EXTREME} on it is extreme; below 0 it changed less than usual.`,
-  unitJump: `How much this unit changed into the focus, against the layer's other units: a robust z-score. From ${EXTREME} on it is extreme.`,
+  unitJump: `How much this unit changed into the focus, against the layer's other units: a robust z-score. It is extreme from ${EXTREME} on, in a wide layer from where chance alone hardly leads one of so many units.`,
   outlier: "A unit whose whole line in this window is unlike all others, whether or not it jumps at the focus.",
   standsFor: "How many units run so alike that this one line is drawn for all of them.",
   focus: "The snapshot being looked at; all charts mark it with a blue line.",

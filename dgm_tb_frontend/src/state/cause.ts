@@ -3,7 +3,6 @@
 import { batch, computed, signal } from "@preact/signals";
 import type { Batch, Driver, Of } from "../api/credit";
 import { lastAtOrBefore } from "../lib/axis";
-import { EXTREME } from "../lib/palette";
 import { chooseUnits, pinNearest, revealNode } from "./actions";
 import { credited, deepList, deepSteps } from "./answers";
 import * as atoms from "./atoms";
@@ -84,7 +83,7 @@ export const change = (part: Partial<Cause>): void => void (cause.value = { ...(
 export function jumpers(): number[] {
   const reply = atoms.layer.peek().data;
   if (!reply || reply.node !== atoms.chosenNode.peek()) return [];
-  return Array.from(reply.unit).filter((_, line) => reply.score[line]! >= EXTREME).slice(0, atoms.MOST_UNITS);
+  return Array.from(reply.unit).filter((_, line) => reply.score[line]! >= reply.extreme).slice(0, atoms.MOST_UNITS);
 }
 
 /** Opens the panel: for the chosen units, else for those that jumped, else for the whole layer. */

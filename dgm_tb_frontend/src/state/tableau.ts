@@ -66,7 +66,7 @@ export const picture = computed<Picture | null>(() => {
   const count = before.near.length + 1 + after.near.length;
   const chosen = tileBudget.value;
   const { most, across } = chosen ? { most: chosen, across: Math.ceil(chosen / FILE) } : BUDGETS.find((budget) => leastWidth(count, budget.across) <= room.value) ?? BUDGETS[1];
-  const columnOf = (of: Credit) => (rank: readonly string[]): Column => column(rank.map((name) => [name, of.units.get(name)!] as const), most);
+  const columnOf = (of: Credit) => (rank: readonly string[]): Column => column(rank.map((name) => [name, of.units.get(name)!, of.maps.get(name) ?? null] as const), most);
   const own: Column = reply.units.has(aim) ? columnOf(reply)([aim])
     : { scale: 0, blocks: [{ node: aim, units: 0, sum: reply.after - reply.before, tiles: [], piles: [], nonfinite: 0 }] };
   const columns = [...before.near.map(columnOf(reply)).reverse(), own, ...(later ? after.near.map(columnOf(later)) : [])];

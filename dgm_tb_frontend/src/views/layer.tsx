@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import type { Quantity } from "../api/types";
 import { batch } from "@preact/signals";
 import { jumped } from "../canvas/layer";
-import { formatCount } from "../lib/numbers";
+import { formatCount, formatScore } from "../lib/numbers";
 import { EXTREME } from "../lib/palette";
 import { chooseNode } from "../state/actions";
 import * as atoms from "../state/atoms";
@@ -83,7 +83,7 @@ function Footer() {
     <footer class="panel-foot">
       <span class="legend">
         <span title="A line stands for one unit and those that run alike; the more it stands for, the stronger it is"><i class="key-line" />units, by weight</span>
-        <span title={WORDS.unitJump}><i class="key-line hot" />jump z ≥ {EXTREME}</span><span title={WORDS.outlier}><i class="key-line outlier" />outlier</span>
+        <span title={WORDS.unitJump}><i class="key-line hot" />jump z ≥ {formatScore(reply?.extreme ?? EXTREME)}</span><span title={WORDS.outlier}><i class="key-line outlier" />outlier</span>
         {summed && <span title={WORDS.point} data-testid="layer-resolution"><i class="key-envelope" />{resolution(summed, thinned.value.length > 0)}</span>}
         {crowded && <span title="How many of the layer's units pass a place, also those that are not drawn as lines"><i class="key-density" />{summed ? "density" : "density of all units"}</span>}
       </span>

@@ -1,8 +1,8 @@
 /** The layer's outliers in words: unit, jump, how many it stands for; a row and its line point at each other. */
 
 import { signal } from "@preact/signals";
+import { jumped } from "../canvas/layer";
 import { formatCount, formatScore } from "../lib/numbers";
-import { EXTREME } from "../lib/palette";
 import { WORDS } from "../lib/words";
 import { chooseUnits } from "../state/actions";
 import * as atoms from "../state/atoms";
@@ -20,7 +20,7 @@ export function Outliers({ prefix }: { prefix: number }) {
   const rank = (line: number): number => (Number.isNaN(reply.score[line]!) ? -1 : reply.score[line]!);
   const all = Array.from({ length: Math.min(prefix, reply.drawn) }, (_, line) => line);
   const outliers = all.filter((line) => reply.outlier[line]);
-  const jumps = all.filter((line) => reply.score[line]! >= EXTREME);
+  const jumps = all.filter((line) => jumped(reply, line));
   const kind = listing.value ?? (jumps.length || !outliers.length ? "jumps" : "outliers");
   const marked = kind === "outliers" ? outliers : jumps;
   const list = (kind === "outliers" ? outliers : all).sort((a, b) => rank(b) - rank(a)).slice(0, kind === "outliers" ? LISTED : JUMPS);
@@ -42,7 +42,7 @@ export function Outliers({ prefix }: { prefix: number }) {
                 <tr key={unit} class={`${chosen.has(unit) ? "chosen" : ""}${atoms.hoveredUnit.value === unit ? " hovered" : ""}`} data-testid={`outlier-${unit}`}
                   onMouseEnter={() => (atoms.hoveredUnit.value = unit)} onMouseLeave={() => (atoms.hoveredUnit.value = null)}>
                   <td><button type="button" aria-pressed={chosen.has(unit)} onClick={(event) => chooseUnits([unit], event.shiftKey)}>{unit}{reply.nonfinite[line] ? <span class="bad-mark" title="not finite in the window">✕</span> : null}</button></td>
-                  <td class={score >= EXTREME ? "hot-text" : ""}>{formatScore(score)}</td>
+                  <td class={jumped(reply, line) ? "hot-text" : ""}>{formatScore(score)}</td>
                   <td>{formatCount(reply.weight[line]!)}</td>
                 </tr>
               );
@@ -51,7 +51,7 @@ export function Outliers({ prefix }: { prefix: number }) {
         </table>
       </div>
       {kind === "outliers" && !list.length && <p class="muted note">Every line has others like it.</p>}
-      {marked.length > 1 && <button type="button" class="button wide" data-testid="choose-outliers" title={kind === "jumps" ? `Those with a jump z of at least ${EXTREME}` : undefined} onClick={() => chooseUnits(marked.map((line) => reply.unit[line]!), false)}>Choose all {Math.min(marked.length, atoms.MOST_UNITS)}</button>}
+      {marked.length > 1 && <button type="button" class="button wide" data-testid="choose-outliers" title={kind === "jumps" ? `Those with a jump z of at least ${formatScore(reply.extreme)}` : undefined} onClick={() => chooseUnits(marked.map((line) => reply.unit[line]!), false)}>Choose all {Math.min(marked.length, atoms.MOST_UNITS)}</button>}
     </aside>
   );
 }

@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { effect, signal } from "@preact/signals";
 import { drawTiles } from "../../canvas/tiles";
 import { Surface } from "../../canvas/surface";
-import { CAUSE_WORDS, percent, pileName, signed } from "../../lib/causewords";
+import { alikeWords, CAUSE_WORDS, percent, pileName, signed } from "../../lib/causewords";
 import { css, diverging } from "../../lib/diverging";
 import { formatCount } from "../../lib/numbers";
 import { type Cell, neighbour, type PlacedBlock, type PlacedPile, type PlacedTile, SIZES } from "../../lib/tableau";
@@ -109,7 +109,7 @@ function Tableau({ shown }: { shown: Picture }) {
           <button key={testId(tile)} type="button" class="tile" data-testid={testId(tile)} tabIndex={tile === roving ? 0 : -1} style={{ left: `${tile.x - 3}px`, top: `${tile.y - 1}px`, width: `${SIZES.cell - 4}px`, height: `${SIZES.row - 2}px` }}
             aria-label={`${tile.node}, unit ${tile.unit}: ${signed(tile.credit)}. ${block.column === target ? "Make it the only target" : "Make it the target"}`}
             onMouseEnter={() => (hovered.value = tile)} onFocus={() => (hovered.value = tile)} onKeyDown={(event) => key(event, tile)}
-            onClick={(event) => (walkTo({ node: tile.node, units: [tile.unit] }), event.detail === 0 && document.getElementById(TARGET)?.focus())}>
+            onClick={(event) => (walkTo({ node: tile.node, units: event.shiftKey ? [...tile.alike].sort((a, b) => a - b) : [tile.unit] }), event.detail === 0 && document.getElementById(TARGET)?.focus())}>
             <small>{tile.unit}</small><b>{signed(tile.credit, 2)}</b>
           </button>
         )))}
@@ -209,8 +209,9 @@ function Tip({ shown }: { shown: Picture }) {
       <span>credit {signed(tile.credit, 4)}</span>
       {Number.isFinite(whole) && whole !== 0 && <span>{percent(tile.credit, whole)} of the target’s {block.column > shown.target && explained.value !== "gradient" ? "gradient" : "change"}</span>}
       <span>share {signed(tile.share, 2)} of its column</span>
+      {tile.alike.length > 1 && <span>its map is like {alikeWords(tile)}</span>}
       {maps && maps.shape[1]! * maps.shape[2]! > 1 && <canvas ref={canvas} class="tip-map" title="Where on its feature map" />}
-      <em>Click: {block.column === shown.target ? "this unit alone" : "who did this?"}</em>
+      <em>Click: {block.column === shown.target ? "this unit alone" : "who did this?"}{tile.alike.length > 1 && <> · Shift+click: of all {formatCount(tile.alike.length)}</>}</em>
     </div>
   );
 }
