@@ -60,7 +60,7 @@ def test_the_parts_add_up_over_kinks_and_their_jumps_too(seed: int) -> None:
 
 def test_what_did_not_converge_says_so() -> None:
     earlier, later = two_steps(Mlp)
-    target = Target("last", PROGRAM, quantity="loss")
+    target = Target("first", PROGRAM, (1,), "gradient")
     credit = change_credit(target, earlier, later, tolerance=1e-12, progress=lambda _: False)
     assert not credit.converged
     assert credit.gap == pytest.approx(abs(credit.change - credit.total), rel=1e-3)
@@ -266,12 +266,12 @@ def test_progress_is_told() -> None:
 
     def progress(nodes: int) -> bool:
         told.append(nodes)
-        return nodes < 12
+        return nodes < 16
 
-    target = Target("head", PROGRAM, quantity="loss")
+    target = Target("stem", PROGRAM, (1,), "gradient")
     credit = change_credit(target, earlier, later, batch="same", tolerance=1e-13, progress=progress)
     assert told == sorted(told)
-    assert 12 <= told[-1] == credit.nodes
+    assert 16 <= told[-1] == credit.nodes
 
 
 def test_a_program_of_several_is_credited_with_its_own_weights() -> None:
