@@ -67,6 +67,7 @@ export function driverWords({ node, units, shares, elasticity, low, high }: Driv
   return `Driven there by ${name}${formatValue(low ?? NaN, 2) === formatValue(high ?? NaN, 2) ? ` at ${formatValue(high ?? NaN, 2)}` : `, which ${one ? "is" : "are"} ${range({ low, high })}`}. ${theirs}`;
 }
 
+/** An intervention, in the words in which it was asked. */
 export interface Tried {
   readonly change: ChangeKind;
   readonly at: string;

@@ -1,8 +1,9 @@
 /** What was answered about the neuron level: deep snapshots, credit, the origin of what is not finite, samples, a test. */
 
 import { computed, signal } from "@preact/signals";
-import type { ChangeKind, Credit, DeepReply, OriginDone, Outcome, SampleReply } from "../api/credit";
+import type { Credit, DeepReply, OriginDone, Outcome, SampleReply } from "../api/credit";
 import { lastAtOrBefore } from "../lib/axis";
+import type { Tried } from "../lib/causewords";
 import { extremes } from "../lib/share";
 import { type Answer, unasked } from "./asking";
 import * as atoms from "./atoms";
@@ -21,19 +22,8 @@ export const origin = signal<Answer<OriginDone>>(unasked());
 /** The samples on show. */
 export const pictures = signal<Resource<SampleReply>>(emptyResource());
 
-/** An intervention, in the words in which it was asked. */
-export interface Trial {
-  readonly change: ChangeKind;
-  readonly at: string;
-  readonly of: readonly number[];
-  readonly low: number;
-  readonly high: number;
-  readonly step: number;
-  readonly previous: number | null;
-}
-
 /** The intervention last tried, and what came of it. */
-export const trial = signal<Trial | null>(null);
+export const trial = signal<Tried | null>(null);
 export const outcome = signal<Answer<Outcome>>(unasked());
 
 /** Steps of the deep snapshots there are, ascending. */

@@ -3,8 +3,9 @@
 import { batch, computed, effect, signal } from "@preact/signals";
 import { type Credit, fetchCredit, fetchDeep, fetchOrigin, fetchReplay, fetchSample } from "../api/credit";
 import type { Params } from "../api/client";
+import type { Tried } from "../lib/causewords";
 import { imageShape, type ImageShape } from "../lib/patch";
-import { broke, contents, credited, deepList, deepSteps, lossAt, onward, origin, outcome, pictures, ranked, type Trial, trial } from "./answers";
+import { broke, contents, credited, deepList, deepSteps, lossAt, onward, origin, outcome, pictures, ranked, trial } from "./answers";
 import { again, current, forget, give, pursue, unasked } from "./asking";
 import * as atoms from "./atoms";
 import { cause, dropTrail, explained, followFocus, from, target, to } from "./cause";
@@ -148,7 +149,7 @@ const loadPictures = (): void => {
 };
 
 /** Replays the step with something undone or forced. */
-export function tryOut(next: Trial): void {
+export function tryOut(next: Tried): void {
   const params = asked.peek();
   if (!params) return;
   trial.value = next;

@@ -2,7 +2,7 @@
 
 import { computed } from "@preact/signals";
 import { lastAtOrBefore } from "../lib/axis";
-import type { Trial } from "./answers";
+import type { Tried } from "../lib/causewords";
 import * as atoms from "./atoms";
 import { from, target, to } from "./cause";
 
@@ -21,7 +21,7 @@ export const recordedRange = computed<readonly [number, number] | null>(() => {
   return found.every(Number.isFinite) && found[0] < found[1] ? [Number(found[0].toPrecision(2)), Number(found[1].toPrecision(2))] : null;
 });
 
-export const proposal = computed<Trial | null>(() => {
+export const proposal = computed<Tried | null>(() => {
   const [aim, step, [low, high]] = [target.value, to.value, recordedRange.value ?? CLAMP];
   return aim === null || step === null ? null : { change: "clamp", at: aim.node, of: [], low, high, step, previous: from.value };
 });

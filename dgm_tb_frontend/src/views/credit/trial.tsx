@@ -2,9 +2,9 @@
 
 import { useState } from "preact/hooks";
 import type { ChangeKind } from "../../api/credit";
-import { outcomeWords, percent, triedWords, verdict } from "../../lib/causewords";
+import { outcomeWords, percent, type Tried, triedWords, verdict } from "../../lib/causewords";
 import { formatCount, formatValue } from "../../lib/numbers";
-import { contents, credited, lossAt, outcome, ranked, trial, type Trial } from "../../state/answers";
+import { contents, credited, lossAt, outcome, ranked, trial } from "../../state/answers";
 import { explained, from, target, to } from "../../state/cause";
 import { tryOut } from "../../state/evidence";
 import { CLAMP, recordedRange } from "../../state/proposal";
@@ -44,7 +44,7 @@ export function Test() {
   const nodes = [...new Set(Object.values(contents.value.data?.contents?.nodes ?? {}).flat())];
   const restores = change !== "clamp";
   const problem = restores && previous === null ? "There is no deep snapshot before to restore from" : !restores && !(low < high) ? "The first must be the lower" : null;
-  const next: Trial | null = step === null ? null : { change, at, of, low, high, step, previous };
+  const next: Tried | null = step === null ? null : { change, at, of, low, high, step, previous };
   const [result, state] = [outcome.value.data, outcome.value.state];
   const before = trial.value?.previous ?? null;
   const usual = before === null ? undefined : lossAt(before);
