@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -15,113 +14,22 @@ import numpy as np
 import torch
 from captum.attr import IntegratedGradients, LayerConductance
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.optim import Adam
 
+from benchmarks.credit_pairs import Demo, Pair, ResNet18, pair_of
 from benchmarks.tables import table
 from benchmarks.trainings import CASES, adam, plain_step
 from dgm_tb.replay.ask import Target
-from dgm_tb.replay.credit import Step, change_credit, path_of, value_credit
+from dgm_tb.replay.credit import change_credit, path_of, value_credit
 from dgm_tb.replay.integral import integrate
 from dgm_tb.replay.parts import Credit
 from dgm_tb.replay.path import Path as Line
 from lightning_callbacks.demo_data import patches, standardised
-from lightning_callbacks.demo_model import VariationalAutoencoder
 from lightning_callbacks.tape import TapeMode
-from tests.replay.steps import recorded
 
 PROGRAM: Final = "backward#0"
 #: Work that takes longer, in seconds, is done once, and a path over a large network may use so much.
 LONG: Final = 5.0
 LOSS: Final = Target("", PROGRAM, quantity="loss")
-
-
-class Own(nn.Module):
-    """A model that is its own loss, as the recorder of the tests takes one."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def loss(self, batch: Any) -> Tensor:
-        out: Tensor = self.model(batch[0])
-        return out
-
-
-class Demo(nn.Module):
-    """The demo's model, its training step as `forward`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.vae = VariationalAutoencoder(False, 4e-3, 200)
-        self.vae.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.vae.training_step([x], 0)
-
-
-class _Basic(nn.Module):
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.norm1, self.relu1 = nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.norm2, self.relu2 = nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-        self.shortcut = nn.Identity() if stride == 1 else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.relu2(self.norm2(self.conv2(self.relu1(self.norm1(self.conv1(x))))) + self.shortcut(x))
-        return out
-
-
-class ResNet18(nn.Module):
-    """He et al. 2016, 11 million parameters, for images of 64 × 64; forward gives logits, its loss is of class 0."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        sizes = ((64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1), (256, 512, 2),
-                 (512, 512, 1))  # fmt: skip
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
-        )
-        self.blocks = nn.Sequential(*(_Basic(*size) for size in sizes))
-        self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(512, 10)
-
-    def logits(self, x: Tensor) -> Tensor:
-        out: Tensor = self.fc(self.pool(self.blocks(self.stem(x))).flatten(1))
-        return out
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.cross_entropy(self.logits(x), torch.arange(len(x)) % 10)
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two deep snapshots of a training, the module as it is at the end, and the later batch."""
-
-    earlier: Step
-    later: Step
-    model: nn.Module
-    batch: Tensor
-
-
-def pair_of(model: Callable[[], nn.Module], batch: Callable[[], Tensor], before: int, between: int) -> Pair:
-    torch.manual_seed(0)
-    network = Own(model())
-    optimizer = Adam(network.parameters(), 1e-3)
-
-    def learn(steps: int) -> None:
-        for _ in range(steps):
-            optimizer.zero_grad()
-            network.loss([batch()]).backward()
-            optimizer.step()
-
-    learn(before)
-    earlier, _ = recorded(network, [batch()], [optimizer], before)
-    learn(between)
-    last = batch()
-    later, _ = recorded(network, [last], [optimizer], before + between + 1)
-    return Pair(earlier, later, network.model, last)
 
 
 def seconds(work: Callable[[], object], repeats: int) -> float:

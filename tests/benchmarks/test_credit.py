@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import credit_completeness, credit_cost, credit_order, credit_planted
+from benchmarks import credit_completeness, credit_cost, credit_order, credit_pairs, credit_planted
 from benchmarks.credit_digits import cnn, mlp, started
 from benchmarks.credit_peers import FOR_CHANGE, FOR_VALUE, deleted, restored
 from benchmarks.trainings import Case
@@ -69,7 +69,7 @@ def test_the_digits_are_learned() -> None:
 def test_costs_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(credit_cost, "CASES", (TINY,))
     assert "| tiny | " in credit_cost.recording(1)
-    pair = credit_cost.pair_of(TINY.model, TINY.batch, 1, 1)
+    pair = credit_pairs.pair_of(TINY.model, TINY.batch, 1, 1)
     shown, ratios = credit_cost.nodes({"tiny": pair}, 1)
     assert "| tiny | " in shown
     assert len(ratios) == 2
@@ -81,9 +81,9 @@ def test_costs_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_large_network_has_eleven_million_parameters() -> None:
-    assert 11e6 < sum(part.numel() for part in credit_cost.ResNet18().parameters()) < 12e6
+    assert 11e6 < sum(part.numel() for part in credit_pairs.ResNet18().parameters()) < 12e6
 
 
 def test_a_case_is_a_pair_of_snapshots() -> None:
-    pair = credit_cost.pair_of(TINY.model, TINY.batch, 1, 2)
+    pair = credit_pairs.pair_of(TINY.model, TINY.batch, 1, 2)
     assert (pair.earlier.tape.step, pair.later.tape.step) == (1, 4)
