@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam
 
+from benchmarks.trainings import Block
 from dgm_tb.replay.credit import Step
 from lightning_callbacks.demo_model import VariationalAutoencoder
 from tests.replay.steps import recorded
@@ -34,37 +36,22 @@ class Demo(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.vae = VariationalAutoencoder(False, 4e-3, 200)
-        self.vae.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
+        self.vae.log_dict = lambda *_, **__: None  # type: ignore[method-assign]  # it has no trainer to log to
 
     def forward(self, x: Tensor) -> Tensor:
         return self.vae.training_step([x], 0)
 
 
-class _Basic(nn.Module):
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.norm1, self.relu1 = nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.norm2, self.relu2 = nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-        self.shortcut = nn.Identity() if stride == 1 else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.relu2(self.norm2(self.conv2(self.relu1(self.norm1(self.conv1(x))))) + self.shortcut(x))
-        return out
-
-
 class ResNet18(nn.Module):
-    """He et al. 2016, 11 million parameters, for images of 64 × 64; forward gives logits, its loss is of class 0."""
+    """He et al. 2016, 11 million parameters, for images of 64 × 64; `forward` gives its loss."""
 
     def __init__(self) -> None:
         super().__init__()
-        sizes = ((64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1), (256, 512, 2),
-                 (512, 512, 1))  # fmt: skip
+        widths = (64, 64, 64, 128, 128, 256, 256, 512, 512)
         self.stem = nn.Sequential(
             nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
         )
-        self.blocks = nn.Sequential(*(_Basic(*size) for size in sizes))
+        self.blocks = nn.Sequential(*(Block(*two) for two in pairwise(widths)))
         self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(512, 10)
 
     def logits(self, x: Tensor) -> Tensor:

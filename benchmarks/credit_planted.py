@@ -61,7 +61,7 @@ def _filter(seed: int) -> Planted:
     alive = _alive(training, at)
     unit = int(chance.choice(alive))
     with torch.no_grad():
-        part.weight[unit] *= 50  # type: ignore[index, operator]
+        part.weight[unit] *= 50  # type: ignore[index, operator]  # a layer's, not a module's
     return Planted(earlier, training.record()[0], f"body.{at}", unit)
 
 
@@ -94,7 +94,7 @@ def _dead(seed: int) -> Planted:
     earlier, _ = training.record()
     unit = int(chance.choice(_alive(training, 7)))
     with torch.no_grad():
-        training.model.body[7].bias[unit] -= 20  # type: ignore[index, operator]
+        training.model.body[7].bias[unit] -= 20  # type: ignore[index, operator]  # likewise
     return Planted(earlier, training.record()[0], "body.7", unit)
 
 
@@ -112,7 +112,7 @@ class _Vae(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.model = VariationalAutoencoder(False, 4e-3, 200)
-        self.model.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
+        self.model.log_dict = lambda *_, **__: None  # type: ignore[method-assign]  # it has no trainer to log to
 
     def loss(self, batch: Sequence[Tensor]) -> Tensor:
         return self.model.training_step(list(batch), 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +74,7 @@ def growth(units: tuple[int, ...] = (1024, 4096, 16384)) -> list[float]:
     """Nanoseconds a unit of the statistics of 128 samples, for layers of so many units."""
     torch.set_num_threads(1)
     layers = [torch.randn(128, count) for count in units]
-    return [1e9 * _least(lambda x=x: moments.reduce(x, 1, sampled=True)) / x.shape[1] for x in layers]  # type: ignore[misc]
+    return [1e9 * _least(partial(moments.reduce, x, 1, sampled=True)) / x.shape[1] for x in layers]
 
 
 def _raise(error: Exception) -> None:

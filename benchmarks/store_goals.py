@@ -122,7 +122,7 @@ def where(work: Callable[[], object]) -> str:
         work()
         profile.disable()
     taken: dict[str, float] = defaultdict(float)
-    for (path, _, name), (_, _, own, _, _) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
+    for (path, _, name), (_, _, own, _, _) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]  # typeshed lacks it
         taken[_does(path, name)] += own
     whole = sum(taken.values())
     shares = sorted(((own / whole, what) for what, own in taken.items()), reverse=True)

@@ -48,7 +48,7 @@ class ConvVae(nn.Module):
         return loss
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Two convolutions beside an identity, as in ResNet's for CIFAR."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -72,7 +72,7 @@ class ResNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True))
-        self.stages = nn.Sequential(_Block(16, 16), _Block(16, 32), _Block(32, 64))
+        self.stages = nn.Sequential(Block(16, 16), Block(16, 32), Block(32, 64))
         self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(64, 10)
 
     def forward(self, x: Tensor) -> Tensor:

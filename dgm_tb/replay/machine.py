@@ -150,6 +150,7 @@ class Machine:
             if kinks is not None and op.name in KINKED and not kwargs:
                 return kinks.call(at, op.name, run, args)
             return run(*args, **kwargs)
+        # What a foreign tape's arguments can make an op raise.
         except (RuntimeError, TypeError, IndexError, ValueError, AttributeError, NotImplementedError) as error:
             raise UnknownOpError(f"{op.name} of the tape cannot be run again: {str(error).splitlines()[0]}") from error
 

@@ -95,7 +95,7 @@ def _convolution(
     patch = tuple(weight.shape[2:])
     alone = x.ndim == 4 and groups == 1 and tuple(stride) == patch and not any(padding) and not any(output_padding)
     if not alone or any(gap != 1 for gap in dilation):
-        return torch.ops.aten.convolution.default(  # type: ignore[no-any-return]
+        return torch.ops.aten.convolution.default(  # type: ignore[no-any-return]  # torch.ops has no types
             x, weight, bias, stride, padding, dilation, transposed, output_padding, groups
         )
     batch, height, width = len(x), *patch

@@ -89,7 +89,7 @@ class Worker:
             return Answer(number, "failed", {"message": str(error)}, {})
         except MemoryError:
             return Answer(number, "failed", {"message": _TOO_LARGE}, {})
-        except Exception as error:
+        except Exception as error:  # the worker outlives any tape
             large = "allocate memory" in str(error)
             text = _TOO_LARGE if large else f"{type(error).__name__}: {str(error).splitlines()[0][:300]}"
             return Answer(number, "failed", {"message": text}, {})

@@ -7,21 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from benchmarks import capture, limits, peers
 from benchmarks.capture_steps import OURS, Profile, Spent
 from benchmarks.trainings import CASES, Case, plain_step
-
-
-class _Tiny(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc = nn.Linear(3, 2)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        loss: torch.Tensor = self.fc(x).square().mean()
-        return loss
+from tests.benchmarks.tiny import Tiny
 
 
 def _spent(wall: float) -> Spent:
@@ -93,7 +83,7 @@ def test_every_training_learns(case: Case) -> None:
 
 
 def test_histograms_capture_from_the_first_step_on(tmp_path: Path) -> None:
-    model = _Tiny()
+    model = Tiny()
     with peers.histograms_and_activations(model, torch.rand(4, 3), 2, tmp_path) as step:
         for _ in range(3):
             step()

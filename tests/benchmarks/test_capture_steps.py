@@ -4,31 +4,20 @@ import math
 
 import pytest
 import torch
-from torch import nn
 
 from benchmarks import capture_steps
 from benchmarks.capture_steps import Pace
 from benchmarks.trainings import Case
 from dgm_tb.records import QUANTITIES
 from lightning_callbacks import kernels
-
-
-class _Tiny(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc = nn.Linear(3, 2)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        loss: torch.Tensor = self.fc(x).square().mean()
-        return loss
-
+from tests.benchmarks.tiny import Tiny
 
 SHORT = Pace(warm=4, peer_warm=1, steps={1: 3, 10: 20}, profiled=3)
 
 
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture_steps, "CASES", (Case("tiny", _Tiny, lambda: torch.rand(4, 3)),))
+    monkeypatch.setattr(capture_steps, "CASES", (Case("tiny", Tiny, lambda: torch.rand(4, 3)),))
 
 
 @pytest.mark.parametrize("name", [capture_steps.OURS, capture_steps.DEEP])

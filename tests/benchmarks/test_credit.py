@@ -5,26 +5,15 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from benchmarks import credit_completeness, credit_cost, credit_order, credit_pairs, credit_planted
 from benchmarks.credit_digits import cnn, mlp, started
 from benchmarks.credit_peers import FOR_CHANGE, FOR_VALUE, deleted, restored
 from benchmarks.trainings import Case
+from tests.benchmarks.tiny import Tiny
 from tests.callbacks.networks import Lstm
 
-
-class _Tiny(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc = nn.Linear(3, 2)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        loss: torch.Tensor = self.fc(x).square().mean()
-        return loss
-
-
-TINY = Case("tiny", _Tiny, lambda: torch.rand(4, 3))
+TINY = Case("tiny", Tiny, lambda: torch.rand(4, 3))
 
 
 def test_targets_are_drawn_again_as_they_were() -> None:

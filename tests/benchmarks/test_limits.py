@@ -1,24 +1,14 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
 from benchmarks import limits
 from benchmarks.trainings import Case
-
-
-class _Tiny(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc = nn.Linear(3, 2)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        loss: torch.Tensor = self.fc(x).square().mean()
-        return loss
+from tests.benchmarks.tiny import Tiny
 
 
 def test_the_kernels_and_one_read_take_their_time() -> None:
-    fused, once = limits.against_a_read(Case("tiny", _Tiny, lambda: torch.rand(4, 3)))
+    fused, once = limits.against_a_read(Case("tiny", Tiny, lambda: torch.rand(4, 3)))
     assert 0 < once < 0.1
     assert 0 < fused < 0.1
 

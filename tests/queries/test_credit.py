@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Any, cast
 
@@ -20,35 +19,27 @@ from tests.queries.deeply import EARLIER, LATER, Told, deep_run, told
 from tests.replay.steps import two_steps
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    directory = tmp_path_factory.mktemp("run")
-    deep_run(directory)
-    with Run(directory) as run:
-        yield run
-
-
 def step_of(path: str | None) -> int | None:
     return None if path is None else int(PurePath(path).name)
 
 
-def test_the_question_is_of_the_change_since_the_deep_step_before(run: Run) -> None:
-    asked, _ = resolve(run, Request("", LATER, "last", (2, 0), samples=(1,), batch="same"))
+def test_the_question_is_of_the_change_since_the_deep_step_before(deep: Run) -> None:
+    asked, _ = resolve(deep, Request("", LATER, "last", (2, 0), samples=(1,), batch="same"))
     assert (step_of(asked.earlier), step_of(asked.later)) == (EARLIER, LATER)
     assert (asked.target.program, asked.target.units, asked.target.samples) == ("backward#0", (2, 0), (1,))
     assert (asked.method, asked.batch) == ("change", "same")
 
 
-def test_a_value_needs_no_step_before(run: Run) -> None:
-    asked, files = resolve(run, Request("", EARLIER, "last", method="value"))
+def test_a_value_needs_no_step_before(deep: Run) -> None:
+    asked, files = resolve(deep, Request("", EARLIER, "last", method="value"))
     assert asked.earlier is None
     assert files[1] is None
 
 
-def test_an_answer_depends_on_the_very_files(run: Run, tmp_path: Path) -> None:
+def test_an_answer_depends_on_the_very_files(deep: Run, tmp_path: Path) -> None:
     deep_run(tmp_path)
     with Run(tmp_path) as other:
-        assert resolve(other, Request("", LATER, "last"))[1] != resolve(run, Request("", LATER, "last"))[1]
+        assert resolve(other, Request("", LATER, "last"))[1] != resolve(deep, Request("", LATER, "last"))[1]
 
 
 @pytest.mark.parametrize(
@@ -60,20 +51,20 @@ def test_an_answer_depends_on_the_very_files(run: Run, tmp_path: Path) -> None:
         (Request("", LATER, "nowhere"), UnknownNameError, "not on the tape"),
     ],
 )
-def test_what_cannot_be_asked_is_refused(run: Run, request_: Request, kind: type[Exception], message: str) -> None:
+def test_what_cannot_be_asked_is_refused(deep: Run, request_: Request, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
-        answer(run, request_, told("running"))
+        answer(deep, request_, told("running"))
 
 
-def test_of_a_loss_the_node_does_not_matter(run: Run) -> None:
-    asked, _ = resolve(run, Request("", LATER, "nowhere", quantity="loss"))
+def test_of_a_loss_the_node_does_not_matter(deep: Run) -> None:
+    asked, _ = resolve(deep, Request("", LATER, "nowhere", quantity="loss"))
     assert asked.target.program == "backward#0"
 
 
 @pytest.mark.parametrize("state", ["waiting", "running", "failed"])
-def test_until_there_is_an_answer_its_state_is_told(run: Run, state: str) -> None:
+def test_until_there_is_an_answer_its_state_is_told(deep: Run, state: str) -> None:
     client = told(state, message="why", nodes=9)
-    view = answer(run, Request("", LATER, "last", asker="tab"), client)
+    view = answer(deep, Request("", LATER, "last", asker="tab"), client)
     assert (view.state, view.message, view.nodes, view.previous) == (state, "why", 9, EARLIER)
     assert view.credit == {}
     ((asked, asker),) = cast("Told", client).asked
@@ -81,10 +72,10 @@ def test_until_there_is_an_answer_its_state_is_told(run: Run, state: str) -> Non
     assert asker == "tab"
 
 
-def test_the_parts_are_told_by_group_and_name(run: Run) -> None:
-    asked, _ = resolve(run, Request("", LATER, "last"))
+def test_the_parts_are_told_by_group_and_name(deep: Run) -> None:
+    asked, _ = resolve(deep, Request("", LATER, "last"))
     made = change_credit(asked.target, *two_steps(Mlp))
-    view = answer(run, Request("", LATER, "last"), told("done", answer=Answer(1, "done", *packed(made))))
+    view = answer(deep, Request("", LATER, "last"), told("done", answer=Answer(1, "done", *packed(made))))
     assert (view.state, view.converged, view.nodes) == ("done", made.converged, made.nodes)
     assert (view.before, view.after, view.gap) == (made.before, made.after, made.gap)
     expected: Any = made.units["act"].astype(np.float32)
@@ -93,7 +84,7 @@ def test_the_parts_are_told_by_group_and_name(run: Run) -> None:
     assert "numbers" not in view.credit
 
 
-def test_of_a_gradient_followed_onwards_there_are_units_only(run: Run) -> None:
+def test_of_a_gradient_followed_onwards_there_are_units_only(deep: Run) -> None:
     reply = Answer(1, "done", {"groups": ["units"]}, {"units/last": np.ones(3)})
-    view = answer(run, Request("", LATER, "last", method="after"), told("done", answer=reply))
+    view = answer(deep, Request("", LATER, "last", method="after"), told("done", answer=reply))
     assert (view.state, view.after, list(view.credit)) == ("done", None, ["units/last"])
