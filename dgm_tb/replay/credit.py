@@ -124,7 +124,7 @@ def after_credit(target: Target, step: Step) -> dict[str, Array]:
 
         edits = {pair(out): seeded(out) for out in outs}
         cuts = tuple(pair(out) for out in later)
-        values = machine.run(live(sources), (loss, *cuts), edits=edits, fresh=cuts)
+        values = machine.run(live(sources), (loss, *cuts), edits=edits)
         tangents = {cut: _tangent_of(values[cut]) for cut in cuts}
     gradients = torch.autograd.grad(values[loss], [values[cut] for cut in cuts], allow_unused=True)
     parts = {

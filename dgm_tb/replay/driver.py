@@ -74,7 +74,7 @@ def _elasticities(step: Step, made: Pair, bad: Tensor, near: Sequence[Output]) -
     """By node, the nearest first; empty where the value is not finite in float64 either."""
     machine = Machine(step.tape, precise=True)
     cuts = tuple(dict.fromkeys(pair(out) for out in near))
-    values = machine.run(live(machine.sources(step.tensors)), (made, *cuts), fresh=cuts)
+    values = machine.run(live(machine.sources(step.tensors)), (made, *cuts))
     broken = values[made][bad].abs()
     broken = broken[torch.isfinite(broken) & (broken > 0)]
     if not broken.numel():

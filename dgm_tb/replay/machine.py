@@ -60,21 +60,21 @@ class Machine:
         wanted: Sequence[tuple[int, int]],
         *,
         edits: Edits | None = None,
-        fresh: Iterable[tuple[int, int]] = (),
         observe: Callable[[Op, dict[int, Tensor]], None] | None = None,
         kinks: Kinks | None = None,
     ) -> dict[tuple[int, int], Tensor]:
         """The ``wanted`` (value, position) pairs: a value as it is before the op at that position.
 
-        ``sources`` may require grad; they are not changed. A pair in ``fresh`` keeps a tensor of its own where an op
-        after its position writes into it, and is not taken from the graph. ``observe`` is shown each op and the
-        values after it. ``kinks`` runs the ops whose derivative jumps. Raises `UnknownOpError`.
+        ``sources`` may require grad; they are not changed. A value that an op writes into after its position stays as
+        it was there, and in the graph. ``observe`` is shown each op and the values after it. ``kinks`` runs the ops
+        whose derivative jumps. Raises `UnknownOpError`.
         """
         edits = edits or {}
-        at_once = (*wanted, *edits, *fresh)
+        at_once = (*wanted, *edits)
         steps = self._needed.setdefault(tuple(at_once), tapes.needed(self.tape, at_once))
         written = {self.tape.memory[value]: at for at in steps for value in self.tape.ops[at].writes}
-        marks = _marks(wanted, edits, [pair for pair in fresh if pair[1] <= written.get(self.tape.memory[pair[0]], -1)])
+        overwritten = {one for one in at_once if one[1] <= written.get(self.tape.memory[one[0]], -1)}
+        marks = _marks(at_once, overwritten)
         values = self._own(sources, steps, at_once)
         results: dict[tuple[int, int], Tensor] = {}
         last: list[int] = sorted({position for _, position in at_once})
@@ -109,14 +109,14 @@ class Machine:
         values: dict[int, Tensor],
         results: dict[tuple[int, int], Tensor],
     ) -> None:
-        for value, renew in marks[position]:
+        for value, overwritten in marks[position]:
             edit = edits.get((value, position))
             if edit is not None:
                 values[value] = edit(values[value])
-            elif renew:
+            results[value, position] = values[value]
+            if overwritten:
                 with torch.enable_grad():
                     values[value] = values[value].clone()
-            results[value, position] = values[value]
 
     def _step(self, at: int, values: dict[int, Tensor], kinks: Kinks | None) -> None:
         op = self.tape.ops[at]
@@ -190,14 +190,11 @@ def pair(output: Output) -> tuple[int, int]:
     return output.value, output.at
 
 
-def _marks(
-    wanted: Iterable[tuple[int, int]], edits: Edits, fresh: Iterable[tuple[int, int]]
-) -> dict[int, list[tuple[int, bool]]]:
-    """By position: the values to look at there, and whether each is to have a tensor of its own."""
-    own = set(fresh)
+def _marks(pairs: Iterable[tuple[int, int]], overwritten: set[tuple[int, int]]) -> dict[int, list[tuple[int, bool]]]:
+    """By position: the values to look at there, and whether an op writes into each of them later."""
     marks: dict[int, list[tuple[int, bool]]] = {}
-    for value, position in dict.fromkeys((*edits, *own, *wanted)):
-        marks.setdefault(position, []).append((value, (value, position) in own))
+    for value, position in dict.fromkeys(pairs):
+        marks.setdefault(position, []).append((value, (value, position) in overwritten))
     return marks
 
 

@@ -82,9 +82,7 @@ class Path:
         sources, noted = self.at(position), Noted()
         wanted = tuple(dict.fromkeys((*self.asked, *self.cuts)))
         with torch.set_grad_enabled(self.differentiates):
-            values = self.machine.run(
-                live(sources) if self.differentiates else sources, wanted, fresh=self.cuts, kinks=noted
-            )
+            values = self.machine.run(live(sources) if self.differentiates else sources, wanted, kinks=noted)
             value = float(self.target(values).detach())
         return Place(value, {cut: values[cut].detach() for cut in self.cuts}, noted.inputs)
 
@@ -93,7 +91,7 @@ class Path:
         sources = self.at(position)
         leaves = live(sources) if self.differentiates else sources | live({one: sources[one] for one in self.moving})
         wanted = tuple(dict.fromkeys((*self.asked, *self.cuts)))
-        values = self.machine.run(leaves, wanted, fresh=self.cuts, kinks=kinks)
+        values = self.machine.run(leaves, wanted, kinks=kinks)
         found = _derived(
             self.target(values), [*(leaves[one] for one in self.moving), *(values[cut] for cut in self.cuts)]
         )

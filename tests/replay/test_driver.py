@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from dgm_tb.replay.driver import Driver
 from dgm_tb.replay.origin import origin
 from tests.replay.overflows import PROGRAM, Bare, InPlace, Masked, Net, Root, Sampler, step_of
+from tests.replay.steps import batch_of, network, optimizers_of, recorded
 
 
 def driver_of(kind: type[Net], unit: int | None = None, bias: float = 0.0) -> Driver | None:
@@ -32,6 +34,19 @@ def test_directly_before_the_op_it_is_the_nearest(kind: type[Net], unit: int) ->
     driver = driver_of(kind, unit, 100.0)
     assert driver is not None
     assert (driver.node, driver.units[0]) == ("head", unit)
+
+
+def test_what_only_feeds_it_is_not_told_though_the_op_reacts_to_that_more_strongly() -> None:
+    """Of h = Wr + b with b < 0, r has the larger elasticity, (h − b) / h times h's own; the exponential makes h's."""
+    module = network(InPlace)
+    assert isinstance(module.head, nn.Linear)
+    with torch.no_grad():
+        module.head.weight[1], module.head.bias[1] = 80.0, -60.0
+    step, _ = recorded(module, batch_of(InPlace, 1), optimizers_of(module, 0.0))
+    found = origin(step, PROGRAM)
+    assert found is not None
+    assert found.driver is not None
+    assert (found.driver.node, found.driver.units[0]) == ("head", 1)
 
 
 def test_units_are_told_until_they_make_up_most_of_it() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from dgm_tb.replay.credit import Step
-from dgm_tb.replay.machine import Machine
+from dgm_tb.replay.machine import Machine, pair
 from dgm_tb.replay.substitutes import UnknownOpError
 from dgm_tb.replay.tape import Tape, dump, load
 from lightning_callbacks.recorded import UnrecordableError
@@ -54,6 +54,34 @@ def test_loss_and_gradients_are_bit_equal(kind: type[Any]) -> None:
     step, truth = recorded(module, batch_of(kind, 2), optimizers)
     assert len(step.tape.ops) > 3
     assert_exact(step, truth)
+
+
+class Overwriting(nn.Module):
+    """What the first layer gives is overwritten."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.act, self.last = nn.Linear(6, 8), nn.ReLU(inplace=True), nn.Linear(8, 3)
+
+    def loss(self, batch: Any) -> Tensor:
+        return self.last(self.act(self.first(batch[0]))).mean()  # type: ignore[no-any-return]  # modules give Any
+
+    data = staticmethod(Mlp.data)
+
+
+@pytest.mark.parametrize("precise", [False, True])
+def test_a_value_that_is_written_into_later_stays_as_it_was_and_in_the_graph(precise: bool) -> None:
+    module = network(Overwriting)
+    step, _ = recorded(module, batch_of(Overwriting, 1), optimizers_of(module))
+    machine = Machine(step.tape, precise)
+    first, act = (pair(step.tape.outputs_of(name, "backward#0")[0]) for name in ("first", "act"))
+    sources = {value: t.requires_grad_(t.is_floating_point()) for value, t in machine.sources(step.tensors).items()}
+    values = machine.run(sources, [first, act])
+    before, after = values[first], values[act]
+    assert (before < 0).any()
+    assert torch.equal(after, before.relu())  # in place on the tape
+    (gradient,) = torch.autograd.grad(after.sum(), before)
+    assert torch.equal(gradient, (before > 0).to(gradient.dtype))
 
 
 @pytest.mark.parametrize("kind", [*KINDS, Gan], ids=lambda kind: kind.__name__)
